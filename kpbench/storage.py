@@ -1,0 +1,43 @@
+"""Writing files so that a kill leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from kpbench.errors import StorageError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` through a temporary file in the same folder.
+
+    Raises:
+        StorageError: the folder cannot be made or written; names the folder and the cause.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(partial).chmod(0o644)
+            Path(partial).replace(path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
+            "choose a folder that can be written"
+        ) from error
+
+
+def user_cache() -> Path:
+    """Return the folder for rendered data: $KPBENCH_CACHE, else the user's cache folder."""
+    import platformdirs
+
+    chosen = os.environ.get("KPBENCH_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("kpbench", False))
