@@ -300,6 +300,15 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class LabelReader(Method, Protocol):
+    """A method of task `labels->2D`: the oracle. Its keypoints are as many as it likes."""
+
+    def read(self, labelled: Labelled) -> Keypoints:
+        """Return keypoints from the annotation."""
+        ...
+
+
 @dataclass
 class MethodBase(ABC):
     """Defaults for a method: subclass it as a dataclass whose fields are the parameters.
