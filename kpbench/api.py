@@ -8,223 +8,51 @@ another convention converts at its own border.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self, get_args, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
+from kpbench.errors import UnknownNameError
+from kpbench.types import (
+    RECIPES,
+    SIGNALS,
+    Array,
+    Device,
+    FitContext,
+    ImageSet,
+    Keypoints,
+    Labelled,
+    Progress,
+    Recipe,
+    Signal,
+    Splits,
+    Task,
+    no_progress,
+    read_only,
+)
 
-from kpbench.errors import ContractError, InvalidInputError, UnknownNameError
-
-Array = npt.NDArray[Any]
-Signal = Literal["depth", "mask", "frames"]
-"""Optional per-image signals of an `ImageSet`."""
-Recipe = Literal["quick", "paper", "smoke"]
-"""How much training: two CPU cores and minutes; the published recipe; a few steps for tests."""
-Task = Literal["image->2D", "2D->3D", "image->3D", "labels->2D"]
-"""`labels->2D` is the oracle's: it reads the annotation and is never ranked."""
-Device = Literal["cpu", "cuda"]
-
-SIGNALS: tuple[Signal, ...] = get_args(Signal)
-RECIPES: tuple[Recipe, ...] = get_args(Recipe)
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what is being done)."""
-
-
-def no_progress(done: int, total: int, text: str) -> None:
-    """Ignore progress."""
-
-
-def read_only(array: Array) -> Array:
-    """Return a view of `array` that cannot be written through."""
-    view = array.view()
-    view.setflags(write=False)
-    return view
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Unlabelled images, with the optional signals that a method may declare. It has no label.
-
-    Attributes:
-        images: (N, H, W, 3) uint8, RGB.
-        depth: (N, H, W) uint16, distance along the optical axis in millimetres, 0 = no surface.
-        mask: (N, H, W) bool, True on the object.
-        frames: (N, H, W, 3) uint8, another moment of the same person under the same camera.
-
-    Raises:
-        InvalidInputError: no images, grey or 16-bit images, or a signal of the wrong shape.
-    """
-
-    images: Array
-    depth: Array | None = None
-    mask: Array | None = None
-    frames: Array | None = None
-
-    def __post_init__(self) -> None:
-        """Check shapes and types, and take read-only views."""
-        shape = self.images.shape
-        if len(shape) != 4 or shape[-1] != 3 or self.images.dtype != np.uint8:
-            raise InvalidInputError(
-                f"images must be uint8 of shape (N, H, W, 3), got {self.images.dtype} {shape}; "
-                "convert grey or 16-bit images to 8-bit RGB first"
-            )
-        if 0 in shape:
-            raise InvalidInputError(f"an image set needs at least one image, got shape {shape}")
-        wanted: dict[Signal, tuple[tuple[int, ...], type]] = {
-            "depth": (shape[:3], np.uint16),
-            "mask": (shape[:3], np.bool_),
-            "frames": (shape, np.uint8),
-        }
-        for name, (size, kind) in wanted.items():
-            signal = getattr(self, name)
-            if signal is not None and (signal.shape != size or signal.dtype != kind):
-                raise InvalidInputError(
-                    f"{name} must be {np.dtype(kind)} of shape {size}, "
-                    f"got {signal.dtype} {signal.shape}"
-                )
-        for f in self._present():
-            object.__setattr__(self, f.name, read_only(getattr(self, f.name)))
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.images)
-
-    def __getitem__(self, index: slice | Array) -> ImageSet:
-        """Return a subset (slice, boolean mask or index array), signals included."""
-        return replace(self, **{f.name: getattr(self, f.name)[index] for f in self._present()})
-
-    def _present(self) -> list[Field[Any]]:
-        return [f for f in fields(self) if getattr(self, f.name) is not None]
-
-    @property
-    def signals(self) -> tuple[Signal, ...]:
-        """Names of the signals that are present."""
-        return tuple(name for name in SIGNALS if getattr(self, name) is not None)
-
-    def restricted(self, signals: Sequence[str]) -> ImageSet:
-        """Return the same images with only the named signals.
-
-        Raises:
-            InvalidInputError: a named signal is not in this set.
-        """
-        if missing := [name for name in signals if name not in self.signals]:
-            raise InvalidInputError(
-                f"the data has no {', '.join(missing)}; it has: {', '.join(self.signals) or 'RGB'}"
-            )
-        return ImageSet(self.images, **{name: getattr(self, name) for name in signals})
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Images with annotation; only protocols, the evaluator and the oracle ever hold one.
-
-    Attributes:
-        images: the images, N of them.
-        landmarks: (N, L, 2) float, (x, y) in [0, 1]; 0 where not visible.
-        visible: (N, L) bool; False where the label is missing.
-        groups: (N,) identity of what is shown (person, subject), for leak checks; None if unknown.
-    """
-
-    images: ImageSet
-    landmarks: Array
-    visible: Array
-    groups: Array | None = None
-
-    def __post_init__(self) -> None:
-        """Check shapes and finiteness, and take read-only views."""
-        n = len(self.images)
-        if self.landmarks.ndim != 3 or self.landmarks.shape[::2] != (n, 2):
-            raise InvalidInputError(
-                f"landmarks must have shape ({n}, L, 2), got {self.landmarks.shape}"
-            )
-        if self.visible.shape != self.landmarks.shape[:2] or self.visible.dtype != np.bool_:
-            raise InvalidInputError(
-                f"visible must be bool of shape {self.landmarks.shape[:2]}, "
-                f"got {self.visible.dtype} {self.visible.shape}"
-            )
-        if not np.isfinite(self.landmarks).all():
-            raise InvalidInputError("landmarks contain NaN or infinity; mark them not visible")
-        for name in ("landmarks", "visible"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.images)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The data of one protocol: discovery is unlabelled, the regressor fits on `regression`."""
-
-    discovery: ImageSet
-    regression: Labelled
-    test: Labelled
-    validation: Labelled | None = None
-
-
-@dataclass(frozen=True)
-class Keypoints:
-    """What a method finds.
-
-    Attributes:
-        points: (N, K, 2) float, (x, y) in [0, 1].
-        confidence: (N, K) float in [0, 1], or None.
-        graph: (K, K) float edge weights, symmetric, shared by all images, or None.
-    """
-
-    points: Array
-    confidence: Array | None = None
-    graph: Array | None = None
-
-    def checked(self, n_images: int, n_keypoints: int | None, who: str) -> Keypoints:
-        """Return self when the contract holds.
-
-        Raises:
-            ContractError: wrong shape or K, NaN, or points further than one image size outside.
-        """
-        points = np.asarray(self.points)
-        k = points.shape[1] if points.ndim == 3 and n_keypoints is None else n_keypoints
-        if points.shape != (n_images, k, 2):
-            raise ContractError(
-                f"{who}: predict returned keypoints of shape {points.shape}, not "
-                f"({n_images}, {k}, 2)"
-            )
-        if not np.issubdtype(points.dtype, np.floating) or not np.isfinite(points).all():
-            bad = 0 if points.dtype.kind != "f" else int((~np.isfinite(points)).any((1, 2)).sum())
-            raise ContractError(
-                f"{who}: predict must return finite floats, got {points.dtype}, "
-                f"not finite in {bad} of {n_images} images"
-            )
-        if np.abs(points - 0.5).max() > 1.5:
-            raise ContractError(
-                f"{who}: keypoints must be (x, y) in [0, 1] of the image, got values from "
-                f"{points.min():.3g} to {points.max():.3g}; divide pixels by the image size"
-            )
-        return self
-
-
-@dataclass(frozen=True)
-class FitContext:
-    """What training may use besides the images.
-
-    Attributes:
-        device: where to train.
-        precision: a Lightning precision string, e.g. "32-true" or "bf16-mixed".
-        recipe: how much training.
-        checkpoints: folder for resumable training state, or None.
-        progress: called with (steps done, steps in all, short text).
-        dependency: the fitted method named by `depends_on`, frozen; None if there is none.
-    """
-
-    device: Device = "cpu"
-    precision: str = "32-true"
-    recipe: Recipe = "quick"
-    checkpoints: Path | None = None
-    progress: Progress = no_progress
-    dependency: Method | None = None
+__all__ = [
+    "RECIPES",
+    "SIGNALS",
+    "Array",
+    "Device",
+    "EvaluationProtocol",
+    "FitContext",
+    "ImageSet",
+    "Keypoints",
+    "LabelReader",
+    "Labelled",
+    "Method",
+    "MethodBase",
+    "Progress",
+    "Recipe",
+    "Signal",
+    "Splits",
+    "Task",
+    "no_progress",
+    "read_only",
+]
 
 
 @runtime_checkable

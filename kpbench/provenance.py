@@ -6,13 +6,16 @@ import ast
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from kpbench.records import Failure
 from kpbench.registry import Plugin
 
 PACKAGES = ("kpbench", "torch", "torchvision", "lightning", "numpy", "scipy", "scikit-learn")
@@ -103,3 +106,18 @@ def _cpu() -> str:
 def _gpu() -> str:
     torch = sys.modules.get("torch")
     return str(torch.cuda.get_device_name(0)) if torch is not None else "unknown"
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return what a record says of an error: module and line, no absolute path."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = ""
+    if frames:
+        path = Path(frames[-1].filename)
+        where = f"{path.parent.name}/{path.name}:{frames[-1].lineno}"
+    return Failure(type=type(error).__name__, message=_without_paths(str(error)), where=where)
+
+
+def _without_paths(text: str) -> str:
+    """Keep only the last part of absolute paths: a record tells nothing about the machine."""
+    return re.sub(r"(?<![\w.~/])(?:[A-Za-z]:[\\/]|~?/)(?:[^\s/\\:'\"]+[/\\])+", "…/", text)

@@ -73,6 +73,10 @@ class Failure(_Frozen):
     message: str
     where: str = ""
 
+    def __str__(self) -> str:
+        """Return "Type: message (module:line)"."""
+        return f"{self.type}: {self.message}" + (f" ({self.where})" if self.where else "")
+
 
 class Artifact(_Frozen):
     """A file beside the record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -41,3 +42,20 @@ def user_cache() -> Path:
 
     chosen = os.environ.get("KPBENCH_CACHE")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("kpbench", False))
+
+
+def write_artifact(path: Path, data: bytes) -> str:
+    """Write `data` atomically and return its SHA-256."""
+    write_atomically(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_writable(folder: Path) -> None:
+    """Raise before anything is computed whose result could not be kept.
+
+    Raises:
+        StorageError: `folder` cannot be made or written.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    write_atomically(probe, b"")
+    probe.unlink()

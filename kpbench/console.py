@@ -1,0 +1,180 @@
+"""What the command line prints: one line a cell, progress with time left, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from kpbench.api import Progress
+
+if TYPE_CHECKING:
+    from kpbench.evaluators import Evaluation
+    from kpbench.plan import Cell
+    from kpbench.records import Record, Score
+    from kpbench.runner import Outcome, Settings
+    from kpbench.scorefile import Unscored
+    from kpbench.testing import Checked
+    from kpbench.throughput import Throughput
+
+COLOURS = {"ok": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
+
+
+@contextmanager
+def progress_bar(console: Console | None = None, cells: int = 0) -> Iterator[Progress]:
+    """Show what runs, how far it is and the time left; silent when output is no terminal.
+
+    Args:
+        console: where to draw.
+        cells: how many cells there are; 0 leaves out their bar.
+    """
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        whole = bar.add_task("cells", total=cells) if cells else None
+        step = bar.add_task("starting", total=1)
+        last = ""
+
+        def show(done: int, total: int, text: str) -> None:
+            nonlocal last
+            if text == "cell finished":
+                if whole is not None:
+                    bar.advance(whole)
+                return
+            if text != last:
+                bar.reset(step)
+                last = text
+            bar.update(step, completed=done, total=total, description=escape(text))
+
+        yield show
+
+
+def run_and_report(cells: Sequence[Cell], settings: Settings, *, verbose: bool) -> int:
+    """Run the grid, print a line a cell and the scores, and return the exit code."""
+    from kpbench.runner import evaluate
+
+    console = Console(highlight=False)
+    outcomes: list[Outcome] = []
+    try:
+        with progress_bar(console, len(cells)) as progress:
+            for outcome in evaluate(cells, settings, progress):
+                outcomes.append(outcome)
+                progress(0, 1, "cell finished")
+                _print_outcome(console, outcome, verbose)
+    except KeyboardInterrupt:
+        done = len(outcomes)
+        console.print(f"stopped; {done} of {len(cells)} cells are kept in {settings.results}")
+        return 130
+    _print_scores(console, [found.record for found in outcomes if found.record is not None])
+    counts = {status: sum(o.status == status for o in outcomes) for status in COLOURS}
+    console.print(", ".join(f"{n} {status}" for status, n in counts.items() if n))
+    console.print(f"records: {settings.results}", soft_wrap=True)
+    return int(counts["failed"] > 0)
+
+
+def _print_outcome(console: Console, outcome: Outcome, verbose: bool) -> None:
+    colour = COLOURS[outcome.status]
+    text = f"[{colour}]{outcome.status:8}[/] {outcome.cell}"
+    if outcome.status in ("ok", "cached") and outcome.record is not None:
+        record = outcome.record
+        text += f": {_value(record.scores[record.evaluator])}"
+        if outcome.status == "ok":
+            text += f" in {sum(record.seconds.values()):.0f} s"
+    console.print(f"{text} ({escape(outcome.reason)})", soft_wrap=True)
+    if verbose and outcome.trace:
+        console.print(outcome.trace, markup=False, soft_wrap=True)
+
+
+def _value(score: Score | Evaluation) -> str:
+    low, high = score.ci95
+    return f"{score.value:.4g} {score.unit} [{low:.4g}, {high:.4g}]".replace("[", r"\[")
+
+
+def _print_scores(console: Console, records: Sequence[Record]) -> None:
+    """Print one table a protocol: the mean over seeds under each evaluator."""
+    from statistics import mean
+
+    scored = [record for record in records if record.status == "ok"]
+    for protocol in dict.fromkeys(record.identity.protocol for record in scored):
+        here = [record for record in scored if record.identity.protocol == protocol]
+        names = list(here[0].scores)
+        table = Table(
+            title=f"{protocol} v{here[0].identity.protocol_version}", title_justify="left"
+        )
+        table.add_column("method")
+        for name in names:
+            score = here[0].scores[name]
+            arrow = "↑" if score.higher_is_better else "↓"
+            oracle = " (reads test labels)" if score.oracle_used else ""
+            table.add_column(
+                f"{name.partition('/')[2]} {arrow}\n{score.unit}{oracle}", justify="right"
+            )
+        table.add_column("keypoints on\nthe object", justify="right")
+        table.add_column("seeds", justify="right")
+        for method in dict.fromkeys(record.identity.method for record in here):
+            runs = [record for record in here if record.identity.method == method]
+            values = [f"{mean(run.scores[name].value for run in runs):.4g}" for name in names]
+            hits = [run.foreground_hits for run in runs if run.foreground_hits is not None]
+            share = f"{100 * mean(hits):.0f} %" if hits else "–"
+            table.add_row(method, *values, share, str(len(runs)))
+        console.print(table)
+
+
+def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, many: bool) -> None:
+    """Print evaluations of one set of detections, with the ratio to the first when several."""
+    from kpbench.scorefile import as_json as to_dict
+
+    if as_json:
+        rows = [to_dict(evaluation) for evaluation in found]
+        print(json.dumps(rows if many else rows[0], allow_nan=False))  # noqa: T201
+        return
+    console = Console(highlight=False)
+    table = Table("evaluator", "metric", "value", "95 % interval", "unit", "n", "notes")
+    for row in map(to_dict, found):
+        if "error" in row:
+            table.add_row(row["evaluator"], "–", "–", "–", "–", "–", escape(row["error"]))
+            continue
+        low, high = row["ci95"]
+        notes = [*row["notes"], *(["reads test labels"] if row["oracle_used"] else [])]
+        table.add_row(
+            row["evaluator"], row["metric"], f"{row['value']:.6g}", f"{low:.4g} to {high:.4g}",
+            row["unit"], str(row["n"]), escape("; ".join(notes)),
+        )  # fmt: skip
+    console.print(table)
+
+
+def print_throughput(found: Sequence[Throughput], *, as_json: bool) -> None:
+    """Print throughput measurements as a table or as JSON."""
+    if as_json:
+        print(json.dumps([row.as_dict() for row in found], allow_nan=False))  # noqa: T201
+        return
+    console = Console(highlight=False)
+    for row in found:
+        console.print(row.table())
+
+
+def report_checks(found: Sequence[Checked]) -> int:
+    """Print the result of conformance checks and return the exit code."""
+    console = Console(highlight=False)
+    for checked in found:
+        colour = COLOURS[checked.status]
+        console.print(
+            f"[{colour}]{checked.status:8}[/] {checked.kind[:-1]} {checked.name}"
+            + (f": {escape(checked.reason)}" if checked.reason else ""),
+            soft_wrap=True,
+        )
+    return int(any(checked.status == "failed" for checked in found))

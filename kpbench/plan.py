@@ -1,0 +1,62 @@
+"""The grid of methods, protocols and seeds, in the order in which it has to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kpbench.errors import KpbenchError
+from kpbench.registry import available, find, load_method, load_protocol
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the grid."""
+
+    method: str
+    protocol: str
+    seed: int
+
+    def __str__(self) -> str:
+        """Return "protocol / method / seed n"."""
+        return f"{self.protocol} / {self.method} / seed {self.seed}"
+
+
+def default_protocols() -> list[str]:
+    """Return the protocols that run when none is named."""
+    return [name for name in available("protocols") if load_protocol(name).default]
+
+
+def grid(methods: Iterable[str], protocols: Iterable[str], seeds: Iterable[int]) -> list[Cell]:
+    """Return the cells, each method after the one that it depends on and reference rows first.
+
+    Raises:
+        UnknownNameError: a name is not installed.
+    """
+    ordered: list[str] = []
+
+    def add(name: str) -> None:
+        find("methods", name)
+        try:
+            depends_on = load_method(name).depends_on
+        except KpbenchError:
+            depends_on = None
+        if depends_on is not None:
+            add(depends_on)
+        if name not in ordered:
+            ordered.append(name)
+
+    for name in sorted(methods, key=lambda name: (_is_published(name), name)):
+        add(name)
+    for protocol in (protocols := list(protocols)):
+        find("protocols", protocol)
+    seeds = list(seeds)
+    return [Cell(m, p, s) for p in protocols for s in seeds for m in ordered]
+
+
+def _is_published(name: str) -> bool:
+    find("methods", name)
+    try:
+        return load_method(name).paper != ""
+    except KpbenchError:
+        return True
