@@ -26,11 +26,12 @@ from kpbench.metrics import (
     interocular_distances,
     l2_errors,
 )
-from kpbench.presets import PRESETS, EvaluatorSpec
+from kpbench.presets import EVALUATORS, EvaluatorSpec
 from kpbench.regression import LandmarkRegressor, fit_regressor
 from kpbench.stats import bootstrap_interval
 
 __all__ = [
+    "EVALUATORS",
     "Detections",
     "Evaluation",
     "EvaluatorSpec",
@@ -140,9 +141,9 @@ def get_evaluator(name: str) -> EvaluatorSpec:
         >>> get_evaluator("taichi/siarohin").metric
         'cumulative MAE'
     """
-    if name not in PRESETS:
-        raise UnknownNameError.of("evaluator", name, PRESETS)
-    return PRESETS[name]
+    if name not in EVALUATORS:
+        raise UnknownNameError.of("evaluator", name, EVALUATORS)
+    return EVALUATORS[name]
 
 
 def evaluators_of(dataset: str) -> list[EvaluatorSpec]:
@@ -155,9 +156,9 @@ def evaluators_of(dataset: str) -> list[EvaluatorSpec]:
         >>> [spec.name for spec in evaluators_of("deepfashion")]
         ['deepfashion/autolink', 'deepfashion/stablekeypoints', 'deepfashion/strict']
     """
-    found = [spec for spec in PRESETS.values() if spec.dataset == dataset]
+    found = [spec for spec in EVALUATORS.values() if spec.dataset == dataset]
     if not found:
-        datasets = {spec.dataset for spec in PRESETS.values()}
+        datasets = {spec.dataset for spec in EVALUATORS.values()}
         raise UnknownNameError.of("data set with evaluators", dataset, datasets)
     return found
 

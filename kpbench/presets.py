@@ -330,5 +330,5 @@ def _all() -> list[EvaluatorSpec]:
     ]
 
 
-PRESETS = {spec.name: spec for spec in _all()}
+EVALUATORS = {spec.name: spec for spec in _all()}
 """Every named evaluator: of a data set, the papers' first and the strict one last."""
