@@ -27,7 +27,7 @@ from kpbench.metrics import (
     l2_errors,
 )
 from kpbench.presets import EVALUATORS, EvaluatorSpec
-from kpbench.regression import LandmarkRegressor, fit_regressor
+from kpbench.regression import LandmarkRegressor, fit_regressor, fitted_values
 from kpbench.stats import bootstrap_interval
 
 __all__ = [
@@ -79,6 +79,8 @@ class Detections:
             raise InvalidInputError(
                 f"activities must have shape ({n},), got {np.shape(self.activities)}"
             )
+        if self.activities is not None:
+            object.__setattr__(self, "activities", np.asarray(self.activities).astype(str))
         object.__setattr__(self, "keypoints", read_only(keypoints))
         object.__setattr__(self, "landmarks", read_only(landmarks))
         object.__setattr__(self, "visible", read_only(visible))
@@ -249,7 +251,10 @@ def _fit(spec: EvaluatorSpec, train: Detections, notes: list[str]) -> LandmarkRe
     labels = train.landmarks
     if spec.train_flip == "em":
         order = permutation(spec.pairs, labels.shape[1])
-        labels, unsettled = settle(labels, order, lambda y: fit(y).predict(train.keypoints))
+        fitted = fitted_values(
+            train.keypoints, bias=spec.bias, centre=spec.centre, ridge=spec.ridge
+        )
+        labels, unsettled = settle(labels, order, fitted)
         if unsettled:
             notes.append(f"left/right of {unsettled} training labels had not settled")
     regressor = fit(labels)
@@ -314,7 +319,7 @@ def _groups(spec: EvaluatorSpec, test: Detections, notes: list[str]) -> Array | 
     if test.activities is None:
         notes.append("no activities given: all test images count as one activity")
         return np.full(len(test), "all")
-    return np.asarray(test.activities)
+    return test.activities
 
 
 def _breakdown(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,9 +87,8 @@ def fit_regressor(
     weights = np.empty((features.shape[1], *landmarks.shape[1:]))
     offset = np.empty(landmarks.shape[1:])
     ranks = []
-    patterns, pattern_of = np.unique(visible, axis=1, return_inverse=True)
-    for index, rows in enumerate(patterns.T):  # landmarks seen in the same images share one fit
-        columns = np.flatnonzero(pattern_of.reshape(-1) == index)
+    for columns in _seen_together(visible):
+        rows = visible[:, columns[0]]
         enough = 1 if min_norm or ridge > 0 else n_features
         _check_rows(int(rows.sum()), enough, n_features, columns)
         y = targets[rows][:, columns].reshape(int(rows.sum()), -1)
@@ -99,17 +99,55 @@ def fit_regressor(
     return LandmarkRegressor(weights, offset, centre, min(ranks), n_features)
 
 
+def fitted_values(
+    keypoints: Array, *, bias: bool, centre: float = 0.0, ridge: float = 0.0
+) -> Callable[[Array], Array]:
+    """Return the function from labels to their regression on `keypoints`, at the same rows.
+
+    It equals fitting on all rows and predicting them, but the keypoints are factored only once, for
+    rules that fit many labellings of the same images.
+
+    Args:
+        keypoints: (N, K, 2) in [0, 1].
+        bias: as `fit_regressor`.
+        centre: as `fit_regressor`.
+        ridge: as `fit_regressor`.
+    """
+    u, s, _, _ = _factored(_features(keypoints, centre), bias)
+    gain = s**2 / (s**2 + ridge)
+
+    def fitted(landmarks: Array) -> Array:
+        y = landmarks.reshape(len(landmarks), -1) - centre
+        mean = y.mean(0) if bias else np.zeros(y.shape[1])
+        values = (u * gain) @ (u.T @ (y - mean)) + mean + centre
+        return np.asarray(values).reshape(landmarks.shape)
+
+    return fitted
+
+
 def _least_squares(x: Array, y: Array, bias: bool, ridge: float) -> tuple[Array, Array, int]:
     """Return weights, offset and rank; the minimum-norm solution where the rank is deficient."""
-    mean_x = x.mean(0) if bias else np.zeros(x.shape[1])
+    u, s, vt, mean_x = _factored(x, bias)
     mean_y = y.mean(0) if bias else np.zeros(y.shape[1])
-    u, s, vt = np.linalg.svd(x - mean_x, full_matrices=False)
-    # relative to the features before centring: constant keypoints leave pure rounding error
-    smallest = np.finfo(np.float64).eps * max(x.shape) * float(np.linalg.norm(x))
-    kept = s > smallest
-    u, s, vt = u[:, kept], s[kept], vt[kept]
     weights = vt.T @ ((s / (s**2 + ridge))[:, None] * (u.T @ (y - mean_y)))
-    return weights, mean_y - mean_x @ weights, int(kept.sum()) + bias
+    return weights, mean_y - mean_x @ weights, len(s) + bias
+
+
+def _factored(x: Array, bias: bool) -> tuple[Array, Array, Array, Array]:
+    """Return u, s, vt of the features without their mean, of full rank, and the mean."""
+    mean = x.mean(0) if bias else np.zeros(x.shape[1])
+    u, s, vt = np.linalg.svd(x - mean, full_matrices=False)
+    # relative to the features before centring: constant keypoints leave pure rounding error
+    kept = s > np.finfo(np.float64).eps * max(x.shape) * float(np.linalg.norm(x))
+    return u[:, kept], s[kept], vt[kept], mean
+
+
+def _seen_together(visible: Array) -> list[list[int]]:
+    """Return the landmarks grouped by equal visibility: they share rows and so one fit."""
+    groups: dict[bytes, list[int]] = {}
+    for landmark, column in enumerate(np.ascontiguousarray(visible.T)):
+        groups.setdefault(column.tobytes(), []).append(landmark)
+    return list(groups.values())
 
 
 def _features(keypoints: Array, centre: float) -> Array:
@@ -134,7 +172,7 @@ def _check(features: Array, landmarks: Array, visible: Array) -> None:
         )
 
 
-def _check_rows(rows: int, enough: int, n_features: int, landmarks: Array) -> None:
+def _check_rows(rows: int, enough: int, n_features: int, landmarks: list[int]) -> None:
     which = f"landmark{'s' if len(landmarks) > 1 else ''} {', '.join(map(str, landmarks))}"
     if rows == 0:
         raise UndefinedScoreError(

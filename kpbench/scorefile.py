@@ -7,8 +7,6 @@ true or 1 where the label is there (all, if left out), and `S_activities` (N,) t
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,15 @@ import numpy as np
 
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, KpbenchError
-from kpbench.evaluators import Detections, Evaluation, evaluate, evaluators_of, get_evaluator
+from kpbench.evaluators import (
+    EVALUATORS,
+    Detections,
+    Evaluation,
+    evaluate,
+    evaluators_of,
+    get_evaluator,
+)
+from kpbench.stats import UNREADABLE
 
 SPLITS = ("train", "test")
 REQUIRED = ("keypoints", "landmarks")
@@ -138,7 +144,7 @@ def _arrays(path: Path, group: str | None, dataset: str | None) -> dict[str, Arr
             return {key: archive[prefix + key] for key in wanted if prefix + key in archive.files}
     except FileNotFoundError as error:
         raise InvalidInputError(f"there is no file {path}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise InvalidInputError(
             f"{path} cannot be read as an .npz of plain arrays: {error}; save it with "
             "numpy.savez(path, train_keypoints=..., ...) and no object arrays"
@@ -164,6 +170,11 @@ def _prefix(path: Path, keys: list[str], group: str | None, dataset: str | None)
         group = dataset
     if group is None and len(names) == 1:
         group = names[0]
+        if group in {spec.dataset for spec in EVALUATORS.values()} - {dataset} and dataset:
+            raise InvalidInputError(
+                f"{path} holds {group}, not {dataset}; name an evaluator of {group}, or choose the "
+                f"arrays with --group {group} to score them under {dataset} anyway"
+            )
     if group not in names:
         listed = ", ".join(name or "(no prefix)" for name in names)
         raise InvalidInputError(

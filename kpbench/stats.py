@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
 LEVELS = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
+UNREADABLE = (
+    *(OSError, EOFError, MemoryError, RuntimeError, ValueError, KeyError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError),
+)
+"""What numpy raises for a file that is no .npz, truncated, altered or pickled."""
 CHUNK = 4_000_000
 """Image counts held at once: 32 MB."""
 
@@ -124,21 +132,59 @@ def paired_bootstrap(
         InvalidInputError: no seeds, or not the same images and labels.
         UndefinedScoreError: as `bootstrap_interval`.
     """
-    _check_same_images([*a, *b], min(len(a), len(b)))
-    rng = np.random.default_rng(seed)
-    scores: list[list[Array]] = []
-    for counts in _resamples(len(a[0][0]), n_resamples, rng):
-        scores.append([aggregate_resamples(e, v, aggregation, groups, counts) for e, v in (*a, *b)])
-    by_run = np.concatenate([np.stack(chunk, 1) for chunk in scores])
-    means = []
-    for runs in (by_run[:, : len(a)], by_run[:, len(a) :]):
-        drawn = rng.integers(0, runs.shape[1], runs.shape)
-        means.append(np.take_along_axis(runs, drawn, axis=1).mean(1))
+    means = _resampled_means([a, b], aggregation, groups, n_resamples, seed)
     value = [np.mean([aggregate(e, v, aggregation, groups) for e, v in runs]) for runs in (a, b)]
     differences = means[0] - means[1]
     return PairedDifference(
         float(value[0] - value[1]), _interval(differences), _p_value(differences)
     )
+
+
+def runs_interval(
+    runs: Sequence[tuple[Array, Array]],
+    aggregation: Aggregation,
+    groups: Array | None = None,
+    *,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a method's mean over seeds, as `paired_bootstrap`.
+
+    Args:
+        runs: (errors, valid), one a seed, (N, C) each, of the same images.
+        aggregation: how errors become one number.
+        groups: (N,) for `group_mean`.
+        n_resamples: number of resamples.
+        seed: of the resampling.
+
+    Raises:
+        InvalidInputError: no seeds, or not the same images and labels.
+        UndefinedScoreError: as `bootstrap_interval`.
+    """
+    return _interval(_resampled_means([runs], aggregation, groups, n_resamples, seed)[0])
+
+
+def _resampled_means(
+    methods: Sequence[Sequence[tuple[Array, Array]]],
+    aggregation: Aggregation,
+    groups: Array | None,
+    n_resamples: int,
+    seed: int,
+) -> list[Array]:
+    """Return each method's mean over seeds in each resample of the images and of its seeds."""
+    together = [run for runs in methods for run in runs]
+    _check_same_images(together, min(len(runs) for runs in methods))
+    rng = np.random.default_rng(seed)
+    scores: list[list[Array]] = []
+    for counts in _resamples(len(together[0][0]), n_resamples, rng):
+        scores.append([aggregate_resamples(e, v, aggregation, groups, counts) for e, v in together])
+    by_run = np.concatenate([np.stack(chunk, 1) for chunk in scores])
+    means = []
+    for runs in methods:
+        own, by_run = by_run[:, : len(runs)], by_run[:, len(runs) :]
+        drawn = rng.integers(0, own.shape[1], own.shape)
+        means.append(np.take_along_axis(own, drawn, axis=1).mean(1))
+    return means
 
 
 def save_scores(evaluations: Sequence[Evaluation]) -> bytes:
@@ -176,7 +222,7 @@ def load_scores(path: Path) -> dict[str, Scores]:
         return {name: _scores(arrays, name) for name in names}
     except FileNotFoundError as error:
         raise RecordError(f"the per-image scores {path} are missing") from error
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise RecordError(
             f"the per-image scores {path} are corrupt ({error}); run the evaluation again"
         ) from error
