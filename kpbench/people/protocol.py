@@ -1,0 +1,191 @@
+"""The rendered people as evaluation protocols. Imports no torch: listing protocols stays fast."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kpbench.api import (
+    Array,
+    Device,
+    ImageSet,
+    Labelled,
+    Progress,
+    Recipe,
+    Signal,
+    Splits,
+    no_progress,
+)
+from kpbench.errors import InvalidInputError, UnknownNameError
+from kpbench.evaluators import evaluators_of
+from kpbench.people.dataset import RenderedSet, load
+from kpbench.people.sampler import SPLITS, Settings, Split
+from kpbench.people.skeleton import joint_indices
+from kpbench.presets import EvaluatorSpec
+
+_SIZES: dict[Recipe, dict[str, int]] = {
+    "smoke": {"train": 48, "test": 24, "validation": 16, "pixels": 32},
+    "quick": {"train": 1500, "test": 300, "validation": 300, "pixels": 64},
+    "paper": {"train": 20_000, "test": 2_000, "validation": 2_000, "pixels": 128},
+}
+
+
+@dataclass(frozen=True)
+class PeopleProtocol:
+    """A protocol on rendered people; satisfies `api.EvaluationProtocol`.
+
+    Discovery and regression use the same training images, as AutoLink's protocols do. Test people,
+    clothes, textures and motion clips occur in no other split; validation people and textures are
+    its own too, its motion clips are those of training.
+
+    Attributes:
+        name: of the protocol, as its module.
+        description: one sentence.
+        paper: whose role it takes.
+        role: see `api.EvaluationProtocol`.
+        n_keypoints: K.
+        landmarks: names of the annotated joints, from `skeleton.JOINTS`.
+        settings: of the generator.
+        default: whether it runs without being named.
+        evaluator: name of the default evaluator.
+        labels_only_if_visible: whether hidden joints lack a label; else every joint has one.
+        version: of the protocol.
+        signals: what the data has besides RGB.
+    """
+
+    name: str
+    description: str
+    paper: str
+    role: str
+    n_keypoints: int
+    landmarks: Sequence[str]
+    settings: Settings
+    default: bool
+    evaluator: str
+    labels_only_if_visible: bool = False
+    version: int = 1
+    signals: Sequence[Signal] = field(default=("depth", "mask", "frames"))
+
+    @property
+    def evaluators(self) -> Sequence[EvaluatorSpec]:
+        """The default evaluator and the others that a run is scored under."""
+        return evaluators_of(self.name)
+
+    def sizes(self, recipe: Recipe) -> Mapping[str, int]:
+        """Return {"discovery", "regression", "test"}: images, and {"pixels"}: their side."""
+        sizes = _sizes(recipe)
+        return {
+            "discovery": sizes["train"],
+            "regression": sizes["train"],
+            "test": sizes["test"],
+            "pixels": sizes["pixels"],
+        }
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Return a hash of everything that determines the data, on either device class."""
+        data = [self._rendered(recipe, split, "cpu").describe() for split in SPLITS]
+        parts = {
+            "version": self.version,
+            "landmarks": list(self.landmarks),
+            "labels_only_if_visible": self.labels_only_if_visible,
+            "data": [{k: v for k, v in part.items() if k != "device"} for part in data],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def splits(
+        self,
+        recipe: Recipe,
+        *,
+        device: Device = "cpu",
+        signals: Sequence[Signal] = (),
+        progress: Progress = no_progress,
+    ) -> Splits:
+        """Load the data from the user's cache, rendering it first when necessary.
+
+        Depth and mask are always present, frames only when asked for. Validation is part of the
+        result for `smoke`; for other recipes call `validation`.
+
+        Args:
+            recipe: selects the sizes.
+            device: where missing data is rendered.
+            signals: "frames" adds the second frame of every pair.
+            progress: told about images being rendered.
+
+        Raises:
+            UnknownNameError: no such recipe.
+            InvalidInputError: a signal that the data does not have.
+            CacheError: the cache is truncated or altered.
+            StorageError: the cache cannot be written.
+        """
+        for name in signals:
+            if name not in self.signals:
+                raise InvalidInputError(
+                    f"{self.name} has no signal {name!r}; it has: {', '.join(self.signals)}"
+                )
+        train = self._labelled(recipe, "train", device, signals, progress)
+        test = self._labelled(recipe, "test", device, signals, progress)
+        validation = None
+        if recipe == "smoke":
+            validation = self._labelled(recipe, "validation", device, signals, progress)
+        return Splits(train.images, train, test, validation)
+
+    def validation(
+        self,
+        recipe: Recipe,
+        *,
+        device: Device = "cpu",
+        signals: Sequence[Signal] = (),
+        progress: Progress = no_progress,
+    ) -> Labelled:
+        """Load the validation split; arguments and errors as for `splits`."""
+        return self._labelled(recipe, "validation", device, signals, progress)
+
+    def joints(self, recipe: Recipe, split: Split, *, device: Device = "cpu") -> Array:
+        """Return the landmarks in three dimensions.
+
+        Returns:
+            (N, L, 3) float32 in camera axes (right, down, forward), metres.
+        """
+        arrays = load(self._rendered(recipe, split, device))
+        return read_rows(arrays["joints"], self.landmarks)
+
+    def _rendered(
+        self, recipe: Recipe, split: Split, device: Device, moment: int = 0
+    ) -> RenderedSet:
+        sizes = _sizes(recipe)
+        return RenderedSet(self.settings, split, sizes[split], sizes["pixels"], device, moment)
+
+    def _labelled(
+        self,
+        recipe: Recipe,
+        split: Split,
+        device: Device,
+        signals: Sequence[Signal],
+        progress: Progress,
+    ) -> Labelled:
+        arrays = load(self._rendered(recipe, split, device), progress)
+        frames = None
+        if "frames" in signals:
+            frames = load(self._rendered(recipe, split, device, 1), progress)["images"]
+        images = ImageSet(arrays["images"], arrays["depth"], arrays["mask"], frames)
+        landmarks = read_rows(arrays["landmarks"], self.landmarks)
+        visible = np.ones(landmarks.shape[:2], dtype=bool)
+        if self.labels_only_if_visible:
+            visible = read_rows(arrays["visible"], self.landmarks)
+            landmarks = np.where(visible[..., None], landmarks, 0)
+        return Labelled(images, landmarks, visible, np.array(arrays["groups"]))
+
+
+def read_rows(joints: Array, names: Sequence[str]) -> Array:
+    """Return the named joints of an (N, 32, ...) array, as a copy in memory."""
+    return np.asarray(joints)[:, joint_indices(names)]
+
+
+def _sizes(recipe: Recipe) -> dict[str, int]:
+    if recipe not in _SIZES:
+        raise UnknownNameError.of("recipe", recipe, _SIZES)
+    return _SIZES[recipe]

@@ -1,0 +1,299 @@
+"""What is in an image: every parameter of a scene, drawn from the seed of its item.
+
+Each concern (pose, view, light, room, identity) has a random stream of its own, so that a plain and
+a furnished data set of the same seed show the same people, and item i does not depend on others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from kpbench.api import Array
+from kpbench.people.assets import load_body
+from kpbench.people.motion import TEST_CLIPS, TRAIN_CLIPS, UPRIGHT_CLIPS, Motion
+from kpbench.people.pose import WRIST_TWIST, sample_poses
+from kpbench.people.textures import TextureBank
+
+Split = Literal["train", "test", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "test", "validation")
+Background = Literal["room", "grey", "light"]
+
+IMAGES_PER_IDENTITY = 4
+N_FURNITURE, N_PANELS = 9, 4
+EMPTY_ROOM_ATTEMPT = 6
+"""From this attempt on, a room that kept hiding its person is left without furniture."""
+
+_POSE, _VIEW, _LIGHT, _ROOM, _PLAIN, _IDENTITY, _BANK = range(7)
+_SHAPE_NOISE = 0.15
+_SKIN = np.array(
+    [[0.96, 0.80, 0.69], [0.90, 0.70, 0.56], [0.80, 0.58, 0.43], [0.62, 0.42, 0.29],
+     [0.44, 0.29, 0.20], [0.30, 0.19, 0.13]]
+)  # fmt: skip
+_HAIR = np.array(
+    [[0.08, 0.06, 0.05], [0.2, 0.12, 0.07], [0.38, 0.22, 0.11], [0.62, 0.45, 0.22],
+     [0.55, 0.54, 0.53], [0.45, 0.14, 0.06]]
+)  # fmt: skip
+_TOP = ("solid", "solid", "stripes", "plaid", "dots", "noise", "checker", "collage")
+_TROUSERS = ("solid", "solid", "noise", "stripes", "plaid")
+_FLOOR = ("wood", "checker", "tiles", "noise", "terrazzo", "plaid", "collage")
+_WALL = (
+    "noise", "solid", "brick", "stripes", "plaid", "collage", "tiles", "books", "dots", "checker",
+)  # fmt: skip
+_FURNITURE = (
+    "wood", "books", "collage", "stripes", "solid", "checker", "dots", "plaid", "noise",
+)  # fmt: skip
+_PANEL = ("collage", "checker", "dots", "books")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What distinguishes one data set from another, besides its size.
+
+    Attributes:
+        background: a furnished room, mid grey, or a light tint of its own for every image.
+        upright: whether only clips of standing people are used.
+        occluders: share of images whose furniture may stand before the person.
+        seed: of everything.
+    """
+
+    background: Background
+    upright: bool = False
+    occluders: float = 0.0
+    seed: int = 0
+
+    def clips(self, split: Split) -> tuple[str, ...]:
+        """Return the motion clips of a split; train and test share none."""
+        clips = TEST_CLIPS if split == "test" else TRAIN_CLIPS
+        return tuple(c for c in clips if c in UPRIGHT_CLIPS) if self.upright else clips
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person: body, colours and clothes.
+
+    Attributes:
+        shape: (10,) coefficients, in standard deviations.
+        skin: (3,) linear RGB.
+        hair: (3,) linear RGB.
+        hair_length: 0 bald, 1 short, 2 long.
+        textures: (3,) of the top, the trousers and the shoes.
+        texture_scale: (2,) repeats a 0.6 m, of the top and the trousers.
+        sleeves: 0 none, 1 short, 2 long.
+        legs: 0 to the hip, 1 to the knee, 2 to the ankle.
+        dress: whether the top covers hips and thighs.
+        thickness: (2,) of the top and the trousers, metres.
+    """
+
+    shape: Array
+    skin: Array
+    hair: Array
+    hair_length: int
+    textures: Array
+    texture_scale: Array
+    sleeves: int
+    legs: int
+    dress: bool
+    thickness: Array
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the camera is (angles in radians; see `camera.framing_camera`)."""
+
+    azimuth: float
+    elevation: float
+    roll: float
+    field_of_view: float
+    fill: float
+    offset: Array
+
+
+@dataclass(frozen=True)
+class Light:
+    """A sun and the sky: unit direction towards the sun (3,), and two RGB intensities (3,)."""
+
+    direction: Array
+    sun: Array
+    ambient: Array
+
+
+@dataclass(frozen=True)
+class Room:
+    """A room around the origin and M boxes in it; metres, radians.
+
+    Attributes:
+        size: (3,) half length, half width and height.
+        yaw: of the walls.
+        textures: (4,) of the floor, the two pairs of walls and the ceiling.
+        texture_scale: (4,) repeats a metre.
+        occluding: whether boxes may hide the person.
+        centres: (M, 3) of the boxes.
+        halves: (M, 3) half sizes.
+        yaws: (M,).
+        box_textures: (M,).
+    """
+
+    size: Array
+    yaw: float
+    textures: Array
+    texture_scale: Array
+    occluding: bool
+    centres: Array
+    halves: Array
+    yaws: Array
+    box_textures: Array
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything in one item but its room; `poses` holds two moments."""
+
+    index: int
+    identity_id: int
+    identity: Identity
+    poses: Motion
+    clip: str
+    twist: Array
+    view: View
+    light: Light
+    plain: Array
+
+
+def _rng(settings: Settings, split: Split, *rest: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, SPLITS.index(split), *rest])
+
+
+@cache
+def texture_bank(seed: int, split: Split) -> TextureBank:
+    """Return the textures of a split; no other split has them."""
+    return TextureBank(np.random.default_rng([seed, SPLITS.index(split), _BANK]))
+
+
+def identity_number(split: Split, index: int) -> int:
+    """Return the identity shown in item `index`, unique over the splits.
+
+    Example:
+        >>> [identity_number("train", i) for i in (0, 3, 4)], identity_number("test", 0)
+        ([0, 0, 3], 1)
+    """
+    return index // IMAGES_PER_IDENTITY * len(SPLITS) + SPLITS.index(split)
+
+
+def sample_identity(settings: Settings, split: Split, number: int) -> Identity:
+    """Draw a person; shapes are drawn around the baked adults that belong to the split."""
+    rng = _rng(settings, split, _IDENTITY, number)
+    bank = texture_bank(settings.seed, split)
+    known = load_body().coefficients[SPLITS.index(split) :: len(SPLITS)]
+    shape = known[rng.integers(len(known))] + rng.normal(0, _SHAPE_NOISE, known.shape[1])
+    skin = _SKIN[rng.integers(len(_SKIN))] * rng.uniform(0.9, 1.08)
+    hue = skin / skin.sum()
+    return Identity(
+        shape=shape,
+        skin=skin,
+        hair=_HAIR[rng.integers(len(_HAIR))],
+        hair_length=int(rng.choice([0, 1, 1, 2, 2])),
+        textures=np.array([bank.pick(rng, kinds, hue) for kinds in (_TOP, _TROUSERS, ("solid",))]),
+        texture_scale=rng.uniform(0.8, 2.2, 2),
+        sleeves=int(rng.integers(3)),
+        legs=int(rng.choice([0, 1, 2, 2])),
+        dress=bool(rng.random() < 0.15),
+        thickness=rng.uniform(0.004, 0.016, 2),
+    )
+
+
+def _sample_view(rng: np.random.Generator) -> View:
+    return View(
+        azimuth=rng.uniform(-math.pi, math.pi),
+        elevation=math.radians(rng.uniform(-3, 28)),
+        roll=math.radians(rng.uniform(-4, 4)),
+        field_of_view=math.radians(rng.uniform(32, 55)),
+        fill=rng.uniform(0.66, 0.88),
+        offset=rng.uniform(-0.05, 0.05, 2),
+    )
+
+
+def _sample_light(rng: np.random.Generator) -> Light:
+    angle = rng.uniform(-math.pi, math.pi)
+    direction = np.array([0.8 * math.cos(angle), 0.8 * math.sin(angle), rng.uniform(0.5, 1.3)])
+    sun = rng.uniform([0.85, 0.85, 0.75], [1.1, 1.0, 1.05]) * rng.uniform(0.7, 1.05)
+    ambient = rng.uniform([0.8, 0.85, 0.9], [1.0, 1.0, 1.1]) * rng.uniform(0.36, 0.55)
+    return Light(direction / np.linalg.norm(direction), sun, ambient)
+
+
+def _sample_plain(rng: np.random.Generator, background: Background) -> Array:
+    if background != "light":
+        return np.full(3, 0.5)
+    return rng.uniform(0.86, 1.0) - rng.uniform(0, 0.1, 3)
+
+
+def sample_scene(settings: Settings, split: Split, index: int) -> Scene:
+    """Draw item `index` of a split, apart from its room."""
+    number = identity_number(split, index)
+    pose = _rng(settings, split, _POSE, index)
+    poses, clip = sample_poses(pose, settings.clips(split))
+    return Scene(
+        index=index,
+        identity_id=number,
+        identity=sample_identity(settings, split, number),
+        poses=poses,
+        clip=clip,
+        twist=pose.uniform(-WRIST_TWIST, WRIST_TWIST, 2),
+        view=_sample_view(_rng(settings, split, _VIEW, index)),
+        light=_sample_light(_rng(settings, split, _LIGHT, index)),
+        plain=_sample_plain(_rng(settings, split, _PLAIN, index), settings.background),
+    )
+
+
+def _furniture_place(
+    rng: np.random.Generator, clearance: float
+) -> tuple[tuple[float, float], Array]:
+    """Draw a place and half sizes, `clearance` metres from the person's axis if 20 tries allow."""
+    for _ in range(20):
+        angle, radius = rng.uniform(-math.pi, math.pi), rng.uniform(1.0, 2.6)
+        half = rng.uniform([0.15, 0.15, 0.15], [0.6, 0.45, 1.0])
+        if radius - math.hypot(half[0], half[1]) > clearance:
+            break
+    return (radius * math.cos(angle), radius * math.sin(angle)), half
+
+
+def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) -> Room:
+    """Draw the room of item `index`.
+
+    Args:
+        settings: of the data set.
+        split: of the item.
+        index: of the item.
+        attempt: raised when the furniture of the attempt before hid most of the person.
+    """
+    rng = _rng(settings, split, _ROOM, index, attempt)
+    bank = texture_bank(settings.seed, split)
+    occluding = bool(rng.random() < settings.occluders)
+    boxes: list[tuple[list[float], Array, float, int]] = []
+    for _ in range(N_FURNITURE):
+        (x, y), half = _furniture_place(rng, 0.45 if occluding else 0.95)
+        texture = bank.pick(rng, _FURNITURE)
+        boxes.append(([x, y, half[2]], half, rng.uniform(-math.pi, math.pi), texture))
+    for _ in range(N_PANELS):
+        angle, radius = rng.uniform(-math.pi, math.pi), rng.uniform(1.7, 2.6)
+        centre = [radius * math.cos(angle), radius * math.sin(angle), rng.uniform(1.0, 1.9)]
+        half = np.array([rng.uniform(0.2, 0.5), 0.02, rng.uniform(0.2, 0.5)])
+        yaw = angle + math.pi / 2 + rng.uniform(-0.3, 0.3)
+        boxes.append((centre, half, yaw, bank.pick(rng, _PANEL)))
+    if attempt >= EMPTY_ROOM_ATTEMPT:
+        boxes = [([0.0, 0.0, -9.0], half, yaw, texture) for _, half, yaw, texture in boxes]
+    return Room(
+        size=rng.uniform([2.2, 2.2, 2.1], [4.5, 4.5, 3.0]),
+        yaw=rng.uniform(-0.5, 0.5),
+        textures=np.array([bank.pick(rng, kinds) for kinds in (_FLOOR, _WALL, _WALL, ("solid",))]),
+        texture_scale=rng.uniform(0.35, 1.1, 4),
+        occluding=occluding,
+        centres=np.array([box[0] for box in boxes]),
+        halves=np.array([box[1] for box in boxes]),
+        yaws=np.array([box[2] for box in boxes]),
+        box_textures=np.array([box[3] for box in boxes]),
+    )

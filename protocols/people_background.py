@@ -1,0 +1,20 @@
+"""Human3.6M's role: rendered people in furnished rooms, all 32 joints labelled."""
+
+from __future__ import annotations
+
+from kpbench.api import EvaluationProtocol
+from kpbench.people.protocol import PeopleProtocol
+from kpbench.people.sampler import Settings
+from kpbench.people.skeleton import JOINTS
+
+PLUGIN: EvaluationProtocol = PeopleProtocol(
+    name="people_background",
+    description="People in furnished rooms; where are their 32 joints?",
+    paper="He et al., AutoLink, NeurIPS 2022",
+    role="human36m",
+    n_keypoints=16,
+    landmarks=JOINTS,
+    settings=Settings(background="room"),
+    default=True,
+    evaluator="people_background/autolink",
+)
