@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 from kpbench.errors import UnknownNameError
 from kpbench.types import (
@@ -31,6 +31,9 @@ from kpbench.types import (
     no_progress,
     read_only,
 )
+
+if TYPE_CHECKING:
+    from kpbench.evaluators import EvaluatorSpec
 
 __all__ = [
     "RECIPES",
@@ -246,7 +249,12 @@ class EvaluationProtocol(Protocol):
 
     @property
     def evaluator(self) -> str:
-        """Name of the default evaluator; others of the same data set are reported beside it."""
+        """Name of the default evaluator, one of `evaluators`."""
+        ...
+
+    @property
+    def evaluators(self) -> Sequence[EvaluatorSpec]:
+        """The default evaluator and the others that a run is scored under."""
         ...
 
     @property

@@ -27,7 +27,11 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and last < first):
+        if (
+            not first.isdigit()
+            or (dash and not last.isdigit())
+            or (dash and int(last) < int(first))
+        ):
             raise InvalidInputError(f"--seeds {text!r}: write 0, 0-2 or 0,3,5-7")
         seeds += range(int(first), int(last or first) + 1)
     return sorted(set(seeds))

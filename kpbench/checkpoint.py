@@ -28,7 +28,7 @@ def write_checkpoint(folder: Path, method: Method, state: Mapping[str, Array]) -
     import numpy as np
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(value) for name, value in state.items()}
+    arrays = {name: np.asarray(value, order="C") for name, value in state.items()}
     write_atomically(folder / ARRAYS, save(arrays))
     write_atomically(folder / ABOUT, json.dumps(_about(method), indent=2, sort_keys=True).encode())
 

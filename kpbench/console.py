@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from kpbench.api import Progress
 
@@ -135,7 +135,7 @@ def _print_scores(console: Console, records: Sequence[Record]) -> None:
 
 
 def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, many: bool) -> None:
-    """Print evaluations of one set of detections, with the ratio to the first when several."""
+    """Print evaluations of one set of detections, one row each."""
     from kpbench.scorefile import as_json as to_dict
 
     if as_json:
@@ -143,16 +143,19 @@ def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, 
         print(json.dumps(rows if many else rows[0], allow_nan=False))  # noqa: T201
         return
     console = Console(highlight=False)
-    table = Table("evaluator", "metric", "value", "95 % interval", "unit", "n", "notes")
+    table = Table(Column("evaluator", no_wrap=True))
+    for name in ("value", "95 % interval", "unit", "n"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("notes")
     for row in map(to_dict, found):
         if "error" in row:
-            table.add_row(row["evaluator"], "–", "–", "–", "–", "–", escape(row["error"]))
+            table.add_row(row["evaluator"], "–", "–", "–", "–", escape(row["error"]))
             continue
         low, high = row["ci95"]
         notes = [*row["notes"], *(["reads test labels"] if row["oracle_used"] else [])]
         table.add_row(
-            row["evaluator"], row["metric"], f"{row['value']:.6g}", f"{low:.4g} to {high:.4g}",
-            row["unit"], str(row["n"]), escape("; ".join(notes)),
+            row["evaluator"], f"{row['value']:.6g}", f"{low:.4g} to {high:.4g}",
+            row["unit"], str(row["n"]), escape("; ".join([row["metric"], *notes])),
         )  # fmt: skip
     console.print(table)
 

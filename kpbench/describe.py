@@ -8,7 +8,8 @@ from dataclasses import fields
 
 from kpbench.api import RECIPES, EvaluationProtocol, Method
 from kpbench.errors import KpbenchError, UnknownNameError
-from kpbench.evaluators import EVALUATORS, EvaluatorSpec, evaluators_of, get_evaluator
+from kpbench.evaluators import EvaluatorSpec, get_evaluator
+from kpbench.presets import EVALUATORS
 from kpbench.registry import available, load_method, load_protocol
 
 KINDS = ("methods", "protocols", "evaluators")
@@ -49,7 +50,7 @@ def _lines(rows: Sequence[tuple[str, object]]) -> str:
 
 
 def _protocol(protocol: EvaluationProtocol) -> str:
-    main = get_evaluator(protocol.evaluator)
+    [main] = [spec for spec in protocol.evaluators if spec.name == protocol.evaluator]
     rows: list[tuple[str, object]] = [
         ("protocol", f"{protocol.name}, version {protocol.version}"),
         ("data", protocol.description),
@@ -63,7 +64,7 @@ def _protocol(protocol: EvaluationProtocol) -> str:
         sizes = ", ".join(f"{name} {size:,}" for name, size in protocol.sizes(recipe).items())
         rows.append((f"split ({recipe})", sizes))
     rows += _evaluator(main)
-    others = [spec.name for spec in evaluators_of(protocol.name) if spec.name != main.name]
+    others = [spec.name for spec in protocol.evaluators if spec.name != main.name]
     rows.append(("also under", ", ".join(others)))
     return _lines(rows)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kpbench.api import Array, EvaluationProtocol, Keypoints, Labelled, LabelReader, Method, Splits
-from kpbench.evaluators import Detections, Evaluation, evaluate, evaluators_of
+from kpbench.evaluators import Detections, Evaluation, EvaluatorSpec, evaluate
 from kpbench.records import Score
 from kpbench.stats import save_scores
 
@@ -38,9 +38,12 @@ def measure(method: Method, protocol: EvaluationProtocol, splits: Splits) -> Mea
     predicted = time.perf_counter()
     evaluations = [
         evaluate(spec, detections(train, splits.regression), detections(test, splits.test))
-        for spec in evaluators_of(protocol.name)
+        for spec in protocol.evaluators
     ]
-    scores = {found.evaluator: as_score(found) for found in evaluations}
+    scores = {
+        spec.name: as_score(found, spec)
+        for spec, found in zip(protocol.evaluators, evaluations, strict=True)
+    }
     files = {
         "predictions": _pack(train, splits.regression, test, splits.test),
         "scores": save_scores(evaluations),
@@ -69,13 +72,13 @@ def detections(found: Keypoints, labelled: Labelled) -> Detections:
     return Detections(np.asarray(found.points), labelled.landmarks, labelled.visible)
 
 
-def as_score(found: Evaluation) -> Score:
+def as_score(found: Evaluation, spec: EvaluatorSpec) -> Score:
     """Return what a record keeps of an evaluation."""
     return Score(
         metric=found.metric,
         unit=found.unit,
         higher_is_better=found.higher_is_better,
-        oracle_used=found.oracle_used,
+        oracle_used=spec.oracle_used,
         value=found.value,
         ci95=found.ci95,
         n_images=found.n_images,

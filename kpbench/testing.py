@@ -24,7 +24,7 @@ from kpbench.api import (
     Splits,
 )
 from kpbench.errors import KpbenchError, MissingPackageError, UnknownNameError
-from kpbench.evaluators import Detections, evaluate, evaluators_of, get_evaluator
+from kpbench.evaluators import Detections, EvaluatorSpec, evaluate
 from kpbench.measure import predict
 from kpbench.registry import Kind, available, load_method, load_protocol
 
@@ -137,10 +137,10 @@ def check_protocol(protocol: EvaluationProtocol) -> None:
     _check_leaks(who, splits)
     assert protocol.fingerprint("smoke") == protocol.fingerprint("smoke"), f"{who}: fingerprint"
     assert protocol.fingerprint("smoke") != protocol.fingerprint("quick"), f"{who}: fingerprint"
-    names = [spec.name for spec in evaluators_of(who)]
+    names = [spec.name for spec in protocol.evaluators]
     assert protocol.evaluator in names, f"{who}: {protocol.evaluator} is none of {names}"
-    for name in names:
-        _check_evaluator(who, name, splits)
+    for spec in protocol.evaluators:
+        _check_evaluator(who, spec, splits)
 
 
 def _check_sizes(protocol: EvaluationProtocol, splits: Splits) -> None:
@@ -173,9 +173,8 @@ def _check_leaks(who: str, splits: Splits) -> None:
         assert shared.size == 0, f"{who}: test shares {shared.size} identities with training"
 
 
-def _check_evaluator(who: str, name: str, splits: Splits) -> None:
-    spec = get_evaluator(name)
-    train, test = splits.regression, splits.test
+def _check_evaluator(who: str, spec: EvaluatorSpec, splits: Splits) -> None:
+    name, train, test = spec.name, splits.regression, splits.test
 
     def value(train_points: Array, test_points: Array) -> float:
         found = evaluate(

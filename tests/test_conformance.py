@@ -1,0 +1,69 @@
+"""Every installed plugin, in-tree or not, keeps its contract; adding one adds its test."""
+
+from __future__ import annotations
+
+import pytest
+
+from kpbench.registry import available, load_method, load_protocol
+from kpbench.testing import check_installed, check_method, check_protocol
+from tests.conftest import Install, bright
+
+
+@pytest.mark.parametrize("name", sorted(available("methods")))
+def test_method(name: str) -> None:
+    check_method(load_method(name))
+
+
+@pytest.mark.parametrize("name", sorted(available("protocols")))
+def test_protocol(name: str) -> None:
+    check_protocol(load_protocol(name))
+
+
+BAD = {
+    "order": (
+        bright("order", predict="points = points + 0.1 * points.mean()"),
+        "others or on order",
+    ),
+    "drift": (
+        bright("drift", predict="points = points + 1e-3 * np.random.rand()"),
+        "depend",
+    ),
+    "unseeded": (
+        bright("unseeded", fit="self.gain = float(np.random.rand())"),
+        "same seed gives another result",
+    ),
+    "forgets": (bright("forgets").replace('int(state["k"])', "1"), "forgets: predict returned"),
+    "scribbles": (bright("scribbles", fit="images.images[:] = 0"), "read-only"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_checks_can_fail(name: str, install: Install) -> None:
+    source, words = BAD[name]
+    install("methods", {name: source})
+    [found] = check_installed([name])
+    assert found.status == "failed"
+    assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("toy_labelled(20, seed=2)", "toy_labelled(20, seed=1)", "20 test images are training"),
+        ('"test": 20', '"test": 21', "test has 20 images, announced 21"),
+        ("bias=True", 'test_flip="labels", pairs=((3, 1),), n_landmarks=4', None),
+        ('("top", "right", "bottom", "left")', '("top",)', "4 landmarks, 1 names"),
+        ('f"discs-{recipe}"', '"discs"', "fingerprint"),
+        ('evaluator = "toy_discs/strict"', 'evaluator = "toy_discs/x"', "is none of"),
+    ],
+)
+def test_the_protocol_checks_can_fail(
+    old: str, new: str, words: str | None, install: Install
+) -> None:
+    from tests.conftest import TOY_PROTOCOL
+
+    assert old in TOY_PROTOCOL
+    install("protocols", {"toy_discs": TOY_PROTOCOL.replace(old, new)})
+    [found] = check_installed(["toy_discs"])
+    assert (found.status, words or "") == ("failed" if words else "ok", words or "")
+    assert (words or "") in found.reason

@@ -1,0 +1,101 @@
+"""Discovery: light, exact about names, and honest about what cannot be loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kpbench.errors import (
+    BrokenPluginError,
+    DuplicatePluginError,
+    MissingPackageError,
+    UnknownNameError,
+)
+from kpbench.registry import available, find, load_method, load_protocol
+from tests.conftest import Install, bright
+
+
+def test_a_typo_is_answered_with_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean autolink"):
+        find("methods", "autolnk")
+    with pytest.raises(UnknownNameError, match="did you mean people_"):
+        load_protocol("people_backgroud")
+
+
+def test_a_third_party_method_is_found_and_loaded(install: Install) -> None:
+    package = install("methods", {"shiny": bright("shiny"), "_helper": "1 / 0"})
+    assert available("methods")["shiny"].module == f"{package}.shiny"
+    assert available("methods")["shiny"].summary.startswith("The centre of brightness")
+    assert load_method("shiny").name == "shiny"
+    assert "_helper" not in available("methods")
+
+
+def test_equal_names_are_an_error_that_names_both(install: Install) -> None:
+    package = install("methods", {"autolink": bright("autolink")})
+    with pytest.raises(DuplicatePluginError) as caught:
+        available("methods")
+    assert f"{package}.autolink" in str(caught.value)
+    assert "kpbench_methods.autolink" in str(caught.value)
+
+
+def test_a_declared_missing_package_gives_the_pip_command(install: Install) -> None:
+    late = bright("late").replace("    gain:", '    requires = ("not_there_at_all",)\n    gain:')
+    install("methods", {"late": late, "early": "import not_there_at_all\n" + late})
+    for name in ("late", "early"):
+        with pytest.raises(MissingPackageError, match="pip install not_there_at_all"):
+            load_method(name)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import a_typo_in_an_import", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("def broken(:", "SyntaxError"),
+        ("x = 1", "no attribute 'PLUGIN'"),
+        ("class A: name = 'odd'\nPLUGIN = A()", "lacks configured, depends_on, fit"),
+        (bright("even"), "its name must be the module's, 'odd'"),
+    ],
+)
+def test_a_broken_plugin_is_named_and_never_skipped(
+    install: Install, source: str, words: str
+) -> None:
+    install("methods", {"odd": source})
+    assert "autolink" in available("methods")
+    with pytest.raises(BrokenPluginError, match=words) as caught:
+        load_method("odd")
+    assert "odd" in str(caught.value)
+
+
+def test_a_bare_checkout_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kpbench.registry.entry_points", lambda group: [])
+    with pytest.raises(UnknownNameError, match="pip install -e"):
+        available("methods")
+
+
+LIGHT = """
+import os, sys
+import numpy as np
+before = np.random.get_state()[1].tolist()
+from kpbench.cli import main
+assert main({words!r}) == 0
+heavy = {{"torch", "torchvision", "lightning", "pandas", "sklearn", "matplotlib", "scipy"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert np.random.get_state()[1].tolist() == before
+assert os.listdir() == []
+"""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "protocols"]])
+def test_import_is_light_and_silent(words: list[str], tmp_path: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LIGHT.format(words=words)],
+        capture_output=True,
+        text=True,
+        cwd=str(tmp_path),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

@@ -1,0 +1,199 @@
+"""One failure is one failed record; nothing finished is lost; bad methods cannot hurt others."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpbench import runner
+from kpbench.errors import StorageError
+from kpbench.plan import Cell, grid
+from kpbench.records import all_records, read_record, stored_artifact
+from kpbench.runner import Outcome, Settings, evaluate
+from kpbench.scorefile import score_file
+from kpbench.stats import load_scores
+from tests.conftest import Install, bright
+
+FLOORS = ["mean_shape", "oracle"]
+
+
+def run(results: Path, methods: list[str], **changes: object) -> dict[str, Outcome]:
+    settings = replace(Settings(results, recipe="smoke"), **changes)  # type: ignore[arg-type]
+    found = evaluate(grid(methods, ["toy_discs"], [0]), settings)
+    return {outcome.cell.method: outcome for outcome in found}
+
+
+def value(outcome: Outcome) -> float:
+    assert outcome.record is not None, outcome.reason
+    return outcome.record.scores["toy_discs/strict"].value
+
+
+@pytest.fixture
+def results(tmp_path: Path, toy_discs: str) -> Path:
+    return tmp_path / "results"
+
+
+def test_scores_lie_between_floor_and_oracle(results: Path, install: Install) -> None:
+    install("methods", {"shiny": bright("shiny")})
+    found = run(results, ["shiny", *FLOORS])
+    assert [outcome.status for outcome in found.values()] == ["ok"] * 3
+    assert value(found["oracle"]) < 1e-9
+    assert value(found["oracle"]) < value(found["shiny"]) < 0.5 * value(found["mean_shape"])
+    assert found["shiny"].record is not None
+    assert found["shiny"].record.foreground_hits == 1.0
+
+
+def test_a_second_run_is_cached_and_rerun_is_not(results: Path) -> None:
+    first = run(results, FLOORS)
+    again = run(results, FLOORS)
+    assert [outcome.status for outcome in again.values()] == ["cached", "cached"]
+    assert [o.record for o in again.values()] == [o.record for o in first.values()]
+    assert {o.status for o in run(results, FLOORS, rerun=True).values()} == {"ok"}
+
+
+def test_changed_code_runs_again_but_comments_do_not(results: Path, install: Install) -> None:
+    source = bright("shiny")
+    package = install("methods", {"shiny": source})
+    path = results.parent / f"site-{package}" / package / "shiny.py"
+    assert run(results, ["shiny"])["shiny"].status == "ok"
+    path.write_text("# a comment\n" + source.replace("The centre", "The very centre"))
+    assert run(results, ["shiny"])["shiny"].status == "cached"
+    path.write_text(source.replace("** self.gain", "** (2 * self.gain)"))
+    again = run(results, ["shiny"])["shiny"]
+    assert (again.status, again.reason) == ("ok", "its code changed")
+
+
+BAD = {
+    "gives_nan": (bright("gives_nan", predict="points[1] = np.nan"), "not finite in 1 of"),
+    "wrong_k": (bright("wrong_k", predict="points = points[:, :3]"), "not (40, 4, 2)"),
+    "pixels": (bright("pixels", predict="points = points * 32"), "divide pixels"),
+    "raises": (bright("raises", predict="1 / 0"), "ZeroDivisionError"),
+    "writes": (bright("writes", fit="images.images[:] = 0"), "read-only"),
+    "writes_late": (bright("writes_late", predict="images.images[:] = 0"), "read-only"),
+    "unscorable": (bright("unscorable", fit="raise MemoryError('big')"), "MemoryError: big"),
+}
+
+
+def test_a_failure_is_recorded_and_the_run_goes_on(results: Path, install: Install) -> None:
+    before = value(run(results, ["mean_shape"])["mean_shape"])
+    install("methods", {name: source for name, (source, _) in BAD.items()})
+    found = run(results, [*BAD, *FLOORS], rerun=True)
+    for name, (_, words) in BAD.items():
+        assert found[name].status == "failed"
+        assert words in found[name].reason
+        record = found[name].record
+        assert record is not None and record.error is not None and not record.scores
+        assert read_record(record.path(results)) == record
+    assert value(found["mean_shape"]) == before
+    assert found["oracle"].status == "ok"
+
+
+def test_a_failed_cell_is_tried_again(results: Path, install: Install) -> None:
+    install("methods", {"raises": BAD["raises"][0]})
+    run(results, ["raises"])
+    again = run(results, ["raises"])["raises"]
+    assert again.status == "failed"
+    assert again.record is not None and again.record.status == "failed"
+
+
+def test_what_cannot_run_is_skipped_or_failed_with_the_reason(
+    results: Path, install: Install
+) -> None:
+    late = bright("late").replace("    gain:", '    requires = ("not_there_at_all",)\n    gain:')
+    film = bright("film").replace("    gain:", '    needs = ("frames",)\n    gain:')
+    install("methods", {"late": late, "film": film, "typo": "import a_typo"})
+    found = run(results, ["late", "film", "typo"])
+    assert (found["late"].status, found["film"].status) == ("skipped", "skipped")
+    assert "pip install not_there_at_all" in found["late"].reason
+    assert found["film"].reason == "toy_discs has no frames"
+    assert found["typo"].status == "failed"
+
+
+def test_a_corrupt_record_is_named_and_the_others_are_kept(results: Path) -> None:
+    record = run(results, FLOORS)["oracle"].record
+    assert record is not None
+    record.path(results).write_text("{ half a rec")
+    found = run(results, FLOORS)
+    assert found["mean_shape"].status == "cached"
+    assert found["oracle"].status == "failed"
+    assert str(record.path(results)) in found["oracle"].reason
+    assert run(results, ["oracle"], rerun=True)["oracle"].status == "ok"
+
+
+def test_a_kill_loses_at_most_the_running_cell(
+    results: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("methods", {"stopped": bright("stopped", fit="raise KeyboardInterrupt")})
+    settings = Settings(results, recipe="smoke")
+    cells = grid(["mean_shape", "stopped", "oracle"], ["toy_discs"], [0])
+    with pytest.raises(KeyboardInterrupt):
+        list(evaluate(sorted(cells, key=lambda cell: cell.method), settings))
+    assert [record.identity.method for record in all_records(results)] == ["mean_shape", "oracle"]
+    monkeypatch.setattr(runner, "measure", None)
+    assert {o.status for o in run(results, FLOORS).values()} == {"cached"}
+
+
+def test_a_folder_that_cannot_be_written_stops_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = Settings(tmp_path / "file" / "results", recipe="smoke")
+    with pytest.raises(StorageError, match="choose a folder"):
+        next(evaluate([Cell("mean_shape", "toy_discs", 0)], settings))
+
+
+def test_artifacts_reproduce_the_score_and_are_checked(results: Path, install: Install) -> None:
+    install("methods", {"shiny": bright("shiny")})
+    record = run(results, ["shiny"])["shiny"].record
+    assert record is not None
+    scores = load_scores(stored_artifact(results, record, "scores"))["toy_discs/strict"]
+    wanted = record.scores["toy_discs/strict"].value
+    assert scores.errors.mean() == pytest.approx(wanted, rel=1e-6)
+    arrays = np.load(stored_artifact(results, record, "predictions"))
+    assert arrays["train_keypoints"].shape == (40, 4, 2)
+    path = stored_artifact(results, record, "scores")
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(Exception, match="was altered"):
+        stored_artifact(results, record, "scores")
+
+
+def test_predictions_can_be_scored_again_from_the_file(results: Path) -> None:
+    record = run(results, ["oracle"])["oracle"].record
+    assert record is not None
+    path = stored_artifact(results, record, "predictions")
+    assert score_file(path, "deepfashion/strict").value == 100.0
+
+
+def test_seeds_and_parameters_get_records_of_their_own(results: Path, install: Install) -> None:
+    install("methods", {"shiny": bright("shiny")})
+    cells = grid(["shiny"], ["toy_discs"], [0, 1])
+    settings = Settings(results, recipe="smoke")
+    other = replace(settings, overrides={"shiny": {"gain": 2.0}})
+    done = [*evaluate(cells, settings), *evaluate(cells, other)]
+    paths = {o.record.path(results) for o in done if o.record is not None}
+    assert len(paths) == 4
+    bad = replace(settings, overrides={"shiny": {"gian": 2.0}})
+    [outcome, _] = evaluate(cells, bad)
+    assert outcome.status == "failed"
+    assert "did you mean gain" in outcome.reason
+
+
+def test_record_has_no_secret_and_no_absolute_path(
+    results: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
+    fail = "raise OSError('cannot read /home/somebody/data/file.h5 or C:\\\\Users\\\\x\\\\y.h5')"
+    install("methods", {"leaks": bright("leaks", fit=fail)})
+    run(results, ["leaks", *FLOORS])
+    texts = [path.read_text() for path in results.rglob("*.json")]
+    assert len(texts) == 5  # three records and the checkpoints of the two that were fitted
+    for text in texts:
+        assert "hf_very_secret" not in text
+        assert str(results.parent) not in text
+        assert not re.search(r'[" ]/[a-z]+/|[A-Z]:\\', text), text
+    leaks = [json.loads(t) for t in texts if "OSError" in t]
+    assert leaks[0]["error"]["message"] == "cannot read …/file.h5 or …/y.h5"
+    assert leaks[0]["error"]["where"].endswith("leaks.py:18")
