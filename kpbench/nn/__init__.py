@@ -1,1 +1,21 @@
-"""kpbench.nn."""
+"""Differentiable parts that methods share."""
+
+from kpbench.nn.decoder import UNet
+from kpbench.nn.detector import Detection, Detector, initialise
+from kpbench.nn.edge_map import edge_ends, edge_map
+from kpbench.nn.masking import random_grid_mask
+from kpbench.nn.perceptual import BACKBONES, PerceptualLoss
+from kpbench.nn.soft_argmax import soft_argmax
+
+__all__ = [
+    "BACKBONES",
+    "Detection",
+    "Detector",
+    "PerceptualLoss",
+    "UNet",
+    "edge_ends",
+    "edge_map",
+    "initialise",
+    "random_grid_mask",
+    "soft_argmax",
+]

@@ -1,0 +1,84 @@
+"""Images as tensors that stay on the device, and the draws of one training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from kpbench.api import Array
+
+_CHUNK = 256
+
+
+def resized(images: Array, size: int) -> Tensor:
+    """Return uint8 images (N, H, W, 3) as a uint8 tensor (N, size, size, 3).
+
+    Other sizes are resampled bilinearly with antialiasing; an image that is not square is squashed,
+    which points in [0, 1] do not notice.
+    """
+    if images.shape[1:3] == (size, size):
+        return torch.from_numpy(np.array(images))
+    chunks = []
+    for at in range(0, len(images), _CHUNK):
+        x = torch.from_numpy(np.array(images[at : at + _CHUNK])).permute(0, 3, 1, 2).float()
+        x = interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+        chunks.append(x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1))
+    return torch.cat(chunks).contiguous()
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Map uint8 (B, H, W, 3) to float (B, 3, H, W) in [-1, 1]; mid-grey is 0."""
+    return pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def device_batches(images: Array, size: int, device: str, batch: int = 64) -> Iterator[Tensor]:
+    """Yield float (B, 3, size, size) batches in [-1, 1] on `device`, in order."""
+    for at in range(0, len(images), batch):
+        yield normalised(resized(images[at : at + batch], size).to(device))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is random in one step.
+
+    Attributes:
+        rows: (B,) indices of the images.
+        flips: (B,) bool, which of them are mirrored.
+        generator: for whatever else the step draws, on the CPU.
+    """
+
+    rows: Tensor
+    flips: Tensor
+    generator: torch.Generator
+
+
+def draw(n_images: int, batch_size: int, *, flip: bool, seed: int, step: int) -> Draw:
+    """Return the draws of one step, a function of `seed` and `step` alone.
+
+    So a resumed training equals an uninterrupted one without any generator state on disk. Every
+    epoch visits the images in a new order and drops the rest that does not fill a batch.
+    """
+    batch_size = min(batch_size, n_images)
+    epoch, at = divmod(step, n_images // batch_size)
+    order = torch.randperm(n_images, generator=_generator(seed, 0, epoch))
+    generator = _generator(seed, 1, step)
+    rows = order[at * batch_size : (at + 1) * batch_size]
+    flips = torch.rand(len(rows), generator=generator) < (0.5 if flip else 0.0)
+    return Draw(rows, flips, generator)
+
+
+def _generator(*key: int) -> torch.Generator:
+    state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)
+
+
+def take(pixels: Tensor, drawn: Draw) -> Tensor:
+    """Return the drawn images of a uint8 tensor (N, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
+    batch = normalised(pixels[drawn.rows.to(pixels.device)])
+    mirrored = drawn.flips.to(pixels.device)[:, None, None, None]
+    return torch.where(mirrored, batch.flip(-1), batch)

@@ -1,0 +1,169 @@
+"""Training of AutoLink, on RGB or on depth, alone or beside a frozen teacher."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from kpbench.api import FitContext, ImageSet
+from kpbench.errors import TrainingError
+from kpbench.nn import Detection, Detector, PerceptualLoss, initialise, random_grid_mask
+from kpbench.training.data import resized
+
+from ._autolink_model import AutoLinkModel
+
+if TYPE_CHECKING:
+    from ._detectors import AutoLinkMethod, DetectorMethod
+
+LAYERS = {"output": "logits", "transposed_conv": "transposed_conv", "resnet": "resnet"}
+"""Distill-DKP's names of the layers, and the fields of `Detection`."""
+
+
+class Distillation:
+    """A frozen teacher and how much it counts: lambda_ L_p + gamma L_cos (Distill-DKP eq. 5)."""
+
+    def __init__(
+        self, teacher: DetectorMethod, *, layer: str, lambda_: float, gamma: float, device: str
+    ) -> None:
+        """Freeze a copy of the teacher's detector on the device."""
+        self.teacher, self.layer, self.lambda_, self.gamma = teacher, LAYERS[layer], lambda_, gamma
+        self.detector = copy.deepcopy(teacher.detector()).to(device).eval().requires_grad_(False)
+
+    def loss(self, perceptual: Tensor, student: Detection, teacher_images: Tensor) -> Tensor:
+        """Return the sum of both losses, a scalar."""
+        with torch.no_grad():
+            taught = getattr(self.detector(teacher_images), self.layer)
+        distance = cosine_loss(getattr(student, self.layer), taught)
+        return self.lambda_ * perceptual + self.gamma * distance
+
+    def check(self, student: Detector, image_size: int) -> None:
+        """Compare the embeddings' shapes before any training.
+
+        Raises:
+            TrainingError: they differ; says how.
+        """
+        shapes = []
+        for detector, size in (student, image_size), (self.detector, self.teacher.image_size):
+            blank = torch.zeros(1, 3, size, size, device=next(detector.parameters()).device)
+            with torch.no_grad():
+                found = copy.deepcopy(detector).eval()(blank)
+            shapes.append(tuple(getattr(found, self.layer).shape[1:]))
+        if shapes[0] != shapes[1]:
+            raise TrainingError(
+                f"the teacher's embedding is {shapes[1]} and the student's {shapes[0]} (channels, "
+                "height, width): train the teacher with the same K, image_size and detector_width"
+            )
+
+
+def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return minus the cosine similarity of two (B, ...) embeddings, averaged over the batch.
+
+    Distill-DKP eq. 4, which is printed without the minus sign that its text implies ("we minimize
+    negative cosine similarity"). The embedding of an image is one vector: all its channels and
+    positions, divided by the norm of the whole.
+    """
+    return -cosine_similarity(student.flatten(1).float(), teacher.flatten(1).float()).mean()
+
+
+def build_model(method: AutoLinkMethod, n_keypoints: int, seed: int) -> AutoLinkModel:
+    """Return the untrained networks, a function of `seed`; the caller's generator is untouched.
+
+    Raises:
+        TrainingError: K or a size with which they cannot be built.
+    """
+    check_sizes(method, n_keypoints)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model = AutoLinkModel(
+            n_keypoints,
+            detector_width=method.detector_width,
+            decoder_width=method.decoder_width,
+            edge_scale=method.edge_scale,
+        )
+    return model.to(memory_format=torch.channels_last)  # twice as fast on the CPU
+
+
+def random_detector(method: DetectorMethod, n_keypoints: int, seed: int) -> Detector:
+    """Return an untrained detector in evaluation mode, a function of `seed`."""
+    check_sizes(method, n_keypoints)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        detector = Detector(n_keypoints, method.detector_width)
+        initialise(detector)
+    return detector.eval().requires_grad_(False)
+
+
+def check_sizes(method: DetectorMethod, n_keypoints: int) -> None:
+    """Reject what the networks cannot be built with.
+
+    Raises:
+        TrainingError: says which setting, and what it must be.
+    """
+    if n_keypoints < 2:
+        raise TrainingError(
+            f"{method.name} draws edges: it needs K of 2 or more, not {n_keypoints}"
+        )
+    if method.image_size < 16 or method.image_size % 16:
+        raise TrainingError(f"image_size must be a multiple of 16, got {method.image_size}")
+    if method.detector_width < 1:
+        raise TrainingError(f"detector_width must be at least 1, got {method.detector_width}")
+
+
+def fit_autolink(
+    method: AutoLinkMethod,
+    images: ImageSet,
+    *,
+    n_keypoints: int,
+    seed: int,
+    context: FitContext,
+    distillation: Distillation | None = None,
+) -> None:
+    """Train and hand detector and edge weights to `method.keep`.
+
+    Raises:
+        TrainingError: unusable settings, a teacher that does not fit, or divergence.
+        MissingWeightsError: the perceptual backbone is not on this machine.
+        CheckpointError: the resumable state is damaged or of another training.
+    """
+    from kpbench.training.loop import Schedule, fit_module
+
+    model = build_model(method, n_keypoints, seed)
+    perceptual = PerceptualLoss(method.backbone).to(context.device)
+    data = {"images": resized(method.pixels(images), method.image_size)}
+    if distillation is not None:
+        distillation.check(model.detector, method.image_size)
+        teacher = distillation.teacher
+        data["teacher"] = resized(teacher.pixels(images), teacher.image_size)
+
+    def objective(batch: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        whole = batch["images"]
+        detection = model.detector(whole)
+        visible = random_grid_mask(
+            len(whole),
+            (method.image_size, method.image_size),
+            cells=method.mask_cells,
+            ratio=method.mask_ratio,
+            generator=generator,
+        ).to(whole.device)
+        completed = model.reconstruct(whole, visible, detection, method.thickness)
+        loss: Tensor = perceptual(completed, whole)
+        if distillation is not None:
+            loss = distillation.loss(loss, detection, batch["teacher"])
+        return loss
+
+    schedule = Schedule(
+        steps=method.steps,
+        batch_size=method.batch_size,
+        learning_rate=method.learning_rate,
+        weight_decay=method.weight_decay,
+        flip=method.flip,
+        seed=seed,
+    )
+    fit_module(model, objective, data, schedule, context)
+    edge_weights = model.edge_weights().detach().cpu().numpy()
+    method.keep(model.detector.requires_grad_(False), edge_weights)

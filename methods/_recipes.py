@@ -1,0 +1,66 @@
+"""Training settings by recipe and by the published benchmark whose role a protocol takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kpbench.api import Recipe
+
+PAPER: dict[str, Any] = {
+    "image_size": 128,
+    "detector_width": 64,
+    "decoder_width": 64,
+    "batch_size": 64,
+    "steps": 20_001,
+    "learning_rate": 1e-4,
+    "weight_decay": 1e-3,
+    "mask_ratio": 0.8,
+    "mask_cells": 16,
+    "edge_scale": 512.0,
+    "backbone": "vgg16",
+    "lambda_": 1.0,
+    "layer": "output",
+}
+"""AutoLink's published recipe, which Distill-DKP takes over."""
+
+PAPER_ROLES: dict[str, dict[str, Any]] = {
+    "human36m": {"thickness": 5e-5, "flip": True, "gamma": 0.1},
+    "deepfashion": {"thickness": 5e-5, "flip": False, "gamma": 0.1},
+    "taichi": {"thickness": 5e-4, "flip": True, "gamma": 0.4},
+}
+"""Thickness and gamma of Distill-DKP section 4.2, mirroring of AutoLink's loaders.
+(AutoLink mirrors Human3.6M with background and not without; a role does not tell the two apart.)"""
+
+PAPER_DEFAULT: dict[str, Any] = {"thickness": 1e-3, "flip": False, "gamma": 0.1}
+"""Any other role: AutoLink's command-line default, and Distill-DKP's gamma on two of three sets."""
+
+QUICK: dict[str, Any] = {
+    "image_size": 64,
+    "detector_width": 32,
+    "decoder_width": 8,
+    "batch_size": 16,
+    "steps": 180,
+    "learning_rate": 1e-3,
+    "thickness": 1e-3,
+    "backbone": "efficientnet_lite0",
+}
+
+SMOKE: dict[str, Any] = {
+    "image_size": 32,
+    "detector_width": 4,
+    "decoder_width": 4,
+    "batch_size": 4,
+    "steps": 3,
+    "learning_rate": 1e-3,
+    "thickness": 5e-3,
+    "backbone": "random",
+}
+"""A few steps of a tiny net, to exercise the code."""
+
+
+def settings(recipe: Recipe, role: str) -> dict[str, Any]:
+    """Return the values that a recipe and a role prescribe."""
+    published = {**PAPER, **PAPER_ROLES.get(role, PAPER_DEFAULT)}
+    if recipe == "paper":
+        return published
+    return {**published, **(QUICK if recipe == "quick" else SMOKE)}
