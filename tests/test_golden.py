@@ -1,0 +1,93 @@
+"""The named evaluators against numbers that the papers' own code gives on the same arrays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpbench.evaluators import Detections, evaluate, get_evaluator
+from kpbench.presets import HUMAN36M_PAIRS
+from kpbench.scorefile import load_detections, score_file
+
+FOLDER = Path(__file__).parent / "golden"
+ARRAYS = FOLDER / "evaluators.npz"
+NUMBERS: dict[str, float] = json.loads((FOLDER / "evaluators.json").read_text())
+
+
+def load(dataset: str) -> tuple[Detections, Detections]:
+    return load_detections(ARRAYS, dataset)
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_number_of_the_papers_own_code(name: str) -> None:
+    found = score_file(ARRAYS, name)
+    # the tightest that the stored numbers allow: DeepFashion's were averaged in single precision
+    tolerance = 1e-7 if name.startswith("deepfashion") else 1e-12
+    assert found.value == pytest.approx(NUMBERS[name], rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["deepfashion/autolink", "deepfashion/stablekeypoints"])
+def test_pck_counts_the_same_hits(name: str) -> None:
+    found = score_file(ARRAYS, name)
+    assert int((found.errors == 100).sum()) == round(NUMBERS[name] / 100 * found.errors.size)
+
+
+def test_the_same_detections_differ_between_papers() -> None:
+    taichi = [score_file(ARRAYS, f"taichi/{p}").value for p in ("stablekeypoints", "siarohin")]
+    ratio = taichi[0] / taichi[1]
+    assert ratio == pytest.approx(0.72, abs=0.005)
+    pck = [score_file(ARRAYS, f"deepfashion/{p}").value for p in ("autolink", "stablekeypoints")]
+    assert pck[1] - pck[0] == pytest.approx(23.57, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("celeba/imm", "celeba/autolink"),  # pixels of 128 instead of [0, 1], without bias: equal
+        ("celeba/zhang", "celeba/stablekeypoints"),  # no face without eye distance here
+        ("celeba/scops", "celeba/strict"),
+        ("taichi/siarohin", "taichi/strict"),
+        ("cub/scops", "cub/strict"),
+    ],
+)
+def test_rules_that_must_agree_here(one: str, other: str) -> None:
+    assert score_file(ARRAYS, one).value == score_file(ARRAYS, other).value
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_exchanging_x_and_y_everywhere_changes_nothing(name: str) -> None:
+    train, test = (
+        Detections(d.keypoints[..., ::-1], d.landmarks[..., ::-1], d.visible)
+        for d in load(get_evaluator(name).dataset)
+    )
+    assert evaluate(get_evaluator(name), train, test).value == pytest.approx(
+        NUMBERS[name], rel=1e-7
+    )
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_the_likely_mistakes_are_seen(name: str) -> None:
+    """The golden number is not met with x and y mixed up, shifted keypoints, or a fit on test."""
+    train, test = load(get_evaluator(name).dataset)
+    mixed = Detections(test.keypoints, test.landmarks[..., ::-1], test.visible)
+    shifted = Detections(test.keypoints + 0.5 / 32, test.landmarks, test.visible)
+    for a, b in ((train, mixed), (train, shifted), (test, test)):
+        wrong = evaluate(get_evaluator(name), a, b).value
+        assert abs(wrong / NUMBERS[name] - 1) > 1e-3
+
+
+def test_a_plain_fit_beats_em_without_its_oracle() -> None:
+    """Why strict leaves left and right as annotated: EM learns labels that the test lacks."""
+    strict = get_evaluator("human36m/strict")
+    em = replace(strict, train_flip="em", pairs=HUMAN36M_PAIRS, n_landmarks=32)
+    train, test = load("human36m")
+    assert evaluate(strict, train, test).value < evaluate(em, train, test).value
+
+
+def test_the_arrays_are_those_of_the_readme() -> None:
+    with np.load(ARRAYS, allow_pickle=False) as file:
+        assert len(file.files) == 5 * 2 * 3
