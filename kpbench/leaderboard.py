@@ -164,7 +164,8 @@ def _of_the_way(board: Board, row: Row, evaluator: str) -> str:
     if not all(end is not None and end.complete for end in ends):
         return "–"
     floor, ceiling = (end.mean(evaluator) for end in ends if end is not None)
-    return f"{100 * (row.mean(evaluator) - floor) / (ceiling - floor):.0f} %"
+    share = round(100 * (row.mean(evaluator) - floor) / (ceiling - floor))
+    return f"{share} %".replace("-", "−")
 
 
 def _differences(board: Board, evaluator: str) -> list[str]:

@@ -1,0 +1,134 @@
+"""Pages: a pure function of the records, honest about noise and about what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kpbench.board import read_boards
+from kpbench.cli import main
+from kpbench.errors import RecordError
+from kpbench.leaderboard import render, stale_pages, write_pages
+from kpbench.plan import grid
+from kpbench.records import all_records
+from kpbench.runner import Settings, evaluate
+from tests.conftest import Install, bright
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIFT = "points = points + 0.2 * (images.images[:, 0, 0] / 255.0)[:, None, :2]"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, toy_discs: str, install: Install) -> Path:
+    """Two seeds of a good method, its twin, a poor one, one that fails, floor and ceiling."""
+    sources = {
+        "good": bright("good"),
+        "twin": bright("twin"),
+        "poor": bright("poor", predict=SHIFT),
+        "fails": bright("fails", fit="1 / 0 if seed else None"),
+    }
+    install("methods", sources)
+    cells = grid([*sources, "mean_shape", "oracle"], [toy_discs], [0, 1])
+    list(evaluate(cells, Settings(tmp_path / "boards" / "results", recipe="quick")))
+    return tmp_path / "boards"
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """Return the cells of the first table by method."""
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    first = table[: next((i for i, row in enumerate(table) if "paired" in row[0]), len(table))]
+    return {row[1].split()[0]: row for row in first[2:]}
+
+
+def page(folder: Path) -> str:
+    return render(folder)[folder / "toy_discs.md"]
+
+
+def test_rank_is_shared_inside_noise(folder: Path) -> None:
+    found = rows(page(folder))
+    assert (found["good"][0], found["twin"][0], found["poor"][0]) == ("1", "1", "3")
+    assert (found["mean_shape"][0], found["oracle"][0]) == ("–", "–")
+    assert (found["mean_shape"][4], found["oracle"][4]) == ("0 %", "100 %")
+    assert "| good v1 − twin v1 | 0.000 | 0.000 to 0.000 | no |" in re.sub(" +", " ", page(folder))
+
+
+def test_incomplete_row_has_no_rank_and_the_reason(folder: Path) -> None:
+    fails = rows(page(folder))["fails"]
+    assert fails[0] == "–"
+    assert "seed 1: ZeroDivisionError" in fails
+    assert "1/2" in fails
+
+
+def test_numbers_on_the_page_are_those_of_the_records(folder: Path) -> None:
+    values = {
+        record.identity.method: record.scores["toy_discs/strict"].value
+        for record in all_records(folder / "results")
+        if record.status == "ok" and record.identity.seed == 0
+    }
+    found = rows(page(folder))
+    for method in ("good", "poor", "mean_shape"):
+        assert float(found[method][2].split()[0]) == pytest.approx(values[method], rel=2e-3)
+
+
+def test_pages_are_stable_and_staleness_is_noticed(folder: Path) -> None:
+    written = write_pages(folder)
+    assert [path.name for path in written] == ["README.md", "toy_discs.md"]
+    assert stale_pages(folder) == []
+    assert main(["leaderboard", "--folder", str(folder), "--check"]) == 0
+    (folder / "toy_discs.md").write_text("edited by hand")
+    assert main(["leaderboard", "--folder", str(folder), "--check"]) == 1
+    write_pages(folder)
+    for path in (folder / "results").rglob("twin"):
+        shutil.rmtree(path)
+    assert folder / "toy_discs.md" in stale_pages(folder)
+
+
+def test_a_page_without_records_is_stale(folder: Path) -> None:
+    write_pages(folder)
+    shutil.rmtree(folder / "results" / "toy_discs")
+    assert folder / "toy_discs.md" in stale_pages(folder)
+    write_pages(folder)
+    assert not (folder / "toy_discs.md").exists()
+
+
+def test_a_corrupt_record_or_artifact_stops_the_pages(folder: Path) -> None:
+    write_pages(folder)
+    before = (folder / "toy_discs.md").read_bytes()
+    scores = next((folder / "results").rglob("*.scores.npz"))
+    scores.write_bytes(scores.read_bytes() + b"x")
+    with pytest.raises(RecordError, match="was altered"):
+        write_pages(folder)
+    assert (folder / "toy_discs.md").read_bytes() == before
+
+
+def test_other_parameters_are_other_rows(folder: Path, toy_discs: str) -> None:
+    settings = Settings(folder / "results", overrides={"good": {"gain": 1.0}})
+    list(evaluate(grid(["good"], [toy_discs], [0, 1]), settings))
+    [board] = read_boards(folder / "results")
+    labels = [row.label for row in board.rows if row.method == "good"]
+    assert labels == ["good v1 (gain=1.0)", "good v1 (gain=4.0)"]
+
+
+def test_smoke_runs_and_recipes_never_share_a_table(folder: Path, toy_discs: str) -> None:
+    for recipe in ("smoke", "paper"):
+        settings = Settings(folder / "results", recipe=recipe)  # type: ignore[arg-type]
+        list(evaluate(grid(["good"], [toy_discs], [0]), settings))
+    boards = read_boards(folder / "results")
+    assert sorted(board.recipe for board in boards) == ["paper", "quick"]
+    assert [len(board.rows) for board in boards if board.recipe == "paper"] == [1]
+
+
+def test_published_pages_are_up_to_date() -> None:
+    assert stale_pages(ROOT / "leaderboards") == []
+
+
+def test_committed_records_hold_what_their_methods_are(tmp_path: Path) -> None:
+    for path in (ROOT / "leaderboards" / "results").glob("*/*/*.json"):
+        record = json.loads(path.read_text())
+        assert record["identity"]["recipe"] in ("quick", "paper")
+        assert record["provenance"]["commit"], path
