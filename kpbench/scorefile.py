@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, KpbenchError
@@ -136,12 +137,10 @@ def _load(path: Path, group: str | None, dataset: str | None) -> tuple[Detection
 def _arrays(path: Path, group: str | None, dataset: str | None) -> dict[str, Array]:
     """Read the arrays of one group, without its prefix."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InvalidInputError(f"{path} is a single array (.npy); save an .npz")
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
             prefix = _prefix(path, archive.files, group, dataset)
-            wanted = {f"{split}_{key}" for split in SPLITS for key in (*REQUIRED, *OPTIONAL)}
-            return {key: archive[prefix + key] for key in wanted if prefix + key in archive.files}
+            wanted = (f"{split}_{key}" for split in SPLITS for key in (*REQUIRED, *OPTIONAL))
+            found = {key: archive[prefix + key] for key in wanted if prefix + key in archive}
     except FileNotFoundError as error:
         raise InvalidInputError(f"there is no file {path}") from error
     except UNREADABLE as error:
@@ -149,6 +148,10 @@ def _arrays(path: Path, group: str | None, dataset: str | None) -> dict[str, Arr
             f"{path} cannot be read as an .npz of plain arrays: {error}; save it with "
             "numpy.savez(path, train_keypoints=..., ...) and no object arrays"
         ) from error
+    for key, value in found.items():  # numpy hands out other members of a zip as bytes
+        if not isinstance(value, np.ndarray):
+            raise InvalidInputError(f"{path}: {prefix}{key} is no array")
+    return found
 
 
 def _prefix(path: Path, keys: list[str], group: str | None, dataset: str | None) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, RecordError, UndefinedScoreError
@@ -216,8 +217,8 @@ def load_scores(path: Path) -> dict[str, Scores]:
         RecordError: missing, truncated, altered, or not written by `save_scores`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
         names = [key.removesuffix(":errors") for key in arrays if key.endswith(":errors")]
         return {name: _scores(arrays, name) for name in names}
     except FileNotFoundError as error:
