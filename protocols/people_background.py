@@ -1,4 +1,4 @@
-"""Human3.6M's role: rendered people in furnished rooms, all 32 joints labelled."""
+"""Human3.6M's role: upright people in furnished rooms, all 32 joints labelled."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kpbench.people.skeleton import JOINTS
 
 PLUGIN: EvaluationProtocol = PeopleProtocol(
     name="people_background",
-    description="People in furnished rooms; where are their 32 joints?",
+    description="Upright people in furnished rooms; where are their 32 joints?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="human36m",
     n_keypoints=16,
     landmarks=JOINTS,
-    settings=Settings(background="room"),
+    settings=Settings(background="room", upright=True),
     default=True,
     evaluator="people_background/autolink",
 )

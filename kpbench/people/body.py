@@ -91,19 +91,20 @@ class BodyModel:
         skinned = torch.cat([rest.surface, rest.points], dim=1)
         blend = torch.einsum("vn,bnk->bvk", self._skin, transform.flatten(2)).float()
         blend = blend.view(*blend.shape[:2], 3, 4)
-        moved = (blend[..., :3] * skinned.float()[:, :, None]).sum(-1) + blend[..., 3]
+        x, y, z = (blend[..., k] * skinned.float()[..., k, None] for k in range(3))
+        moved = x + y + z + blend[..., 3]
         v = self.data.n_vertices
         return PosedBody(moved[:, :v], self._joints(heads.float(), moved[:, v:]))
 
     def vertex_normals(self, surface: Tensor) -> Tensor:
         """Return unit normals (B, V, 3): face normals weighted by area, in a fixed order."""
-        a, b, c = (surface[:, self.faces[:, i]] for i in range(3))
-        normals = torch.linalg.cross(b - a, c - a)
-        normals = torch.cat([normals, torch.zeros_like(normals[:, :1])], dim=1)
-        total = normals[:, self._incident[0]]
+        planes = surface.movedim(-1, 0).contiguous()
+        a, b, c = (planes.index_select(2, self.faces[:, i]) for i in range(3))
+        normals = torch.nn.functional.pad(torch.linalg.cross(b - a, c - a, dim=0), (0, 1))
+        total = normals.index_select(2, self._incident[0])
         for column in self._incident[1:]:
-            total = total + normals[:, column]
-        return torch.nn.functional.normalize(total, dim=-1)
+            total = total + normals.index_select(2, column)
+        return torch.nn.functional.normalize(total, dim=0).movedim(0, -1)
 
     def _posed_heads(self, heads: Tensor, rotations: Tensor) -> Tensor:
         posed = [torch.zeros_like(heads[:, 0])]

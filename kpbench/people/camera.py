@@ -45,7 +45,8 @@ class Camera:
 
 def rotate(matrix: Tensor, points: Tensor) -> Tensor:
     """Return matrix @ point for (B, 3, 3) and (B, M, 3), without a reduced-precision product."""
-    return (matrix[:, None] * points[:, :, None]).sum(-1)
+    x, y, z = (points[..., k, None] * matrix[:, None, :, k] for k in range(3))
+    return x + y + z
 
 
 def axes_looking_along(forward: Tensor, roll: Tensor) -> Tensor:

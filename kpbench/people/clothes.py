@@ -89,7 +89,7 @@ def albedo(
         segment: (V,) segment of each vertex.
         rest: (n, 3) rest position of each fragment, metres.
         eye: (B, 3) left eye at rest; places hair, lips and brows.
-        texels: the texture bank, planar.
+        texels: the texture bank, packed.
     """
     image = fragments.image
     heaviest = fragments.weights.argmax(1, keepdim=True)

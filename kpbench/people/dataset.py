@@ -32,7 +32,7 @@ from kpbench.storage import user_cache, write_atomically
 if TYPE_CHECKING:
     from kpbench.people.render import Chunk
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised whenever the same settings give other bytes."""
 SHARD_CHUNKS = 16
 """Chunks in a shard: what a kill can lose."""

@@ -25,7 +25,7 @@ from kpbench.evaluators import evaluators_of
 from kpbench.people.dataset import RenderedSet, load
 from kpbench.people.sampler import SPLITS, Settings, Split
 from kpbench.people.skeleton import joint_indices
-from kpbench.presets import EvaluatorSpec
+from kpbench.spec import EvaluatorSpec
 
 _SIZES: dict[Recipe, dict[str, int]] = {
     "smoke": {"train": 48, "test": 24, "validation": 16, "pixels": 32},

@@ -31,7 +31,7 @@ from kpbench.people.sampler import (
     texture_bank,
 )
 from kpbench.people.stage import Stage, set_stage
-from kpbench.people.texels import planar_texels
+from kpbench.people.texels import packed_texels
 
 CHUNK = 16
 """Items rendered together."""
@@ -87,7 +87,7 @@ class Renderer:
         self.settings, self.split, self.pixels, self.device = settings, split, pixels, device
         self._samples = pixels * SUPERSAMPLE
         self._model = BodyModel(device)
-        self._texels = planar_texels(texture_bank(settings.seed, split), device)
+        self._texels = packed_texels(texture_bank(settings.seed, split), device)
 
     @torch.no_grad()
     def chunk(self, number: int, moment: int = 0) -> Chunk:
@@ -96,9 +96,12 @@ class Renderer:
         scenes = [sample_scene(self.settings, self.split, index) for index in indices]
         stage = set_stage(scenes, self._model, self.device)
         worn = wardrobe([scene.identity for scene in scenes], self.device)
-        room = self._room(scenes, stage, worn)
-        surface, normals = self._dressed(stage, worn, moment)
+        surface, normals = self._dressed(stage, worn, 0)
         body = self._seen(stage.camera, surface)
+        room = self._room(scenes, stage, body)
+        if moment:
+            surface, normals = self._dressed(stage, worn, moment)
+            body = self._seen(stage.camera, surface)
         if room is not None:
             body = body.where(body.depth < room.depth[body.image, body.sample])
         colour = self._colour(scenes, stage, worn, surface, normals, body, room)
@@ -115,11 +118,10 @@ class Renderer:
         screen[..., :2] *= self._samples
         return rasterize(screen, self._model.faces, self._samples)
 
-    def _room(self, scenes: Sequence[Scene], stage: Stage, worn: Wardrobe) -> RoomSurface | None:
-        """Draw rooms until each leaves enough of its person visible at the first moment."""
+    def _room(self, scenes: Sequence[Scene], stage: Stage, body: Fragments) -> RoomSurface | None:
+        """Draw rooms until each leaves enough of the first moment visible."""
         if self.settings.background != "room":
             return None
-        body = self._seen(stage.camera, self._dressed(stage, worn, 0)[0])
         attempts = [0] * len(scenes)
         while True:
             rooms = [

@@ -44,11 +44,22 @@ class Boxes:
     scale: Tensor
     present: Tensor
 
-    def to_local(self, image: Tensor, box: Tensor, vector: Tensor) -> tuple[Tensor, ...]:
-        """Return x, y, z of (3, ...) vectors in the axes of each one's box."""
-        cos, sin = self.turn[image, box].unbind(-1)
-        x, y, z = vector
-        return cos * x + sin * y, cos * y - sin * x, z
+    def number(self, image: Tensor, box: Tensor) -> Tensor:
+        """Return the place of each image's box in a list of all boxes of all images."""
+        return image * self.present.shape[1] + box
+
+
+def _rows(values: Tensor, number: Tensor) -> Tensor:
+    """Return (C, ...) values of the numbered boxes from (B, M, C); planes are fast to gather."""
+    planes = values.flatten(0, 1).T.contiguous()
+    return planes.index_select(1, number.flatten()).view(-1, *number.shape)
+
+
+def _to_local(turn: Tensor, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return x, y, z of vectors (3, ...) in axes turned by (2, ...) cosine and sine."""
+    cos, sin = turn
+    x, y, z = vector
+    return cos * x + sin * y, cos * y - sin * x, z
 
 
 @dataclass(frozen=True)
@@ -162,11 +173,11 @@ def _slabs(
     boxes: Boxes, camera: Camera, image: Tensor, box: Tensor, ray: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the depths at which rays (3, ...) enter and leave their boxes."""
-    offset = (camera.position[image] - boxes.centre[image, box]).movedim(-1, 0)
-    origin = boxes.to_local(image, box, offset)
-    half = boxes.half[image, box].unbind(-1)
+    number = boxes.number(image, box)
+    turn, half = _rows(boxes.turn, number), _rows(boxes.half, number)
+    origin = _to_local(turn, _rows(camera.position[:, None] - boxes.centre, number))
     enters, leaves = [], []
-    for o, d, e in zip(origin, boxes.to_local(image, box, ray), half, strict=True):
+    for o, d, e in zip(origin, _to_local(turn, ray), half, strict=True):
         inverse = 1 / torch.where(d.abs() < 1e-6, 1e-6, d)
         near, wide = -o * inverse, (e * inverse).abs()
         enters.append(near - wide)
@@ -197,15 +208,15 @@ def _surface(
     boxes: Boxes, point: Tensor, depth: Tensor, box: Tensor, texels: Tensor
 ) -> RoomSurface:
     image = torch.arange(len(box), device=box.device)[:, None].expand_as(box)
-    offset = point - boxes.centre[image, box].movedim(-1, 0)
-    local = boxes.to_local(image, box, offset)
-    half = boxes.half[image, box].unbind(-1)
+    number = boxes.number(image, box)
+    turn, half = _rows(boxes.turn, number), _rows(boxes.half, number)
+    local = _to_local(turn, point - _rows(boxes.centre, number))
     share = [(p / e).abs() for p, e in zip(local, half, strict=True)]
     on_z = (share[2] >= share[0]) & (share[2] >= share[1])
     on_x = ~on_z & (share[0] >= share[1])
     outward = torch.where(box == 0, -1.0, 1.0)
     side = [torch.sign(p) * outward for p in local]
-    cos, sin = boxes.turn[image, box].unbind(-1)
+    cos, sin = turn
     flat_x = torch.where(on_x, side[0], 0.0)
     flat_y = torch.where(on_x | on_z, 0.0, side[1])
     normal = [
@@ -214,8 +225,9 @@ def _surface(
         torch.where(on_z, side[2], 0.0),
     ]
     face = torch.where(on_z, torch.where(local[2] > 0, 3, 0), torch.where(on_x, 1, 2))
-    scale = boxes.scale[image, box, face]
+    side_number = number * 4 + face
+    scale = boxes.scale.flatten()[side_number]
     u = torch.where(on_x, local[1], local[0]) * scale
     v = torch.where(on_z, local[1], -local[2]) * scale
-    colour = look_up(texels, boxes.texture[image, box, face], u, v)
+    colour = look_up(texels, boxes.texture.flatten()[side_number], u, v)
     return RoomSurface(depth, point, torch.stack(normal), colour)

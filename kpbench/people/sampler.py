@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -184,6 +184,7 @@ def identity_number(split: Split, index: int) -> int:
     return index // IMAGES_PER_IDENTITY * len(SPLITS) + SPLITS.index(split)
 
 
+@lru_cache(maxsize=64)
 def sample_identity(settings: Settings, split: Split, number: int) -> Identity:
     """Draw a person; shapes are drawn around the baked adults that belong to the split."""
     rng = _rng(settings, split, _IDENTITY, number)

@@ -8,16 +8,19 @@ from torch import Tensor
 from kpbench.people.textures import SIZE, TextureBank
 
 
-def planar_texels(bank: TextureBank, device: torch.device) -> Tensor:
-    """Return the bank as (3, n * SIZE * SIZE) for `look_up`."""
-    return torch.as_tensor(bank.texels, device=device).reshape(-1, 3).T.contiguous()
+def packed_texels(bank: TextureBank, device: torch.device) -> Tensor:
+    """Return the bank as (n * SIZE * SIZE,) int32, red in the lowest byte: one gather a sample."""
+    rgb = torch.as_tensor(bank.texels, device=device).reshape(-1, 3).int()
+    return rgb[:, 0] | (rgb[:, 1] << 8) | (rgb[:, 2] << 16)
 
 
 def look_up(texels: Tensor, texture: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Return colours (3, ...) at texture coordinates, which repeat with period 1.
+    """Return colours (3, ...) in [0, 1] at texture coordinates, which repeat with period 1.
 
     Nearest texel: the renderer averages several samples a pixel, which smooths more than enough.
     """
     column = ((u - u.floor()) * SIZE).long().clamp_(max=SIZE - 1)
     row = ((v - v.floor()) * SIZE).long().clamp_(max=SIZE - 1)
-    return texels[:, (texture * SIZE + row) * SIZE + column]
+    place = (texture * SIZE + row) * SIZE + column
+    packed = texels.index_select(0, place.flatten()).view(place.shape)
+    return torch.stack([(packed >> shift) & 255 for shift in (0, 8, 16)]) / 255

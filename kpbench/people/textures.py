@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -152,30 +152,31 @@ KINDS: dict[str, Callable[[np.random.Generator], Array]] = {
     "brick": _brick, "plaid": _plaid, "dots": _dots, "collage": _collage, "books": _books,
     "tiles": _tiles, "terrazzo": _terrazzo,
 }  # fmt: skip
+_FIRST = {kind: i * PER_KIND for i, kind in enumerate(KINDS)}
 
 
 class TextureBank:
-    """`PER_KIND` textures of every kind, drawn from one seed.
+    """`PER_KIND` textures of every kind, drawn from one generator.
 
     Attributes:
-        texels: (n, SIZE, SIZE, 3) float32 in [0, 1].
+        texels: (n, SIZE, SIZE, 3) uint8, linear RGB.
         chromaticity: (n, 3) mean colour divided by its sum.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
         """Draw the textures."""
-        images = [make(rng) for make in KINDS.values() for _ in range(PER_KIND)]
-        self.texels = np.clip(np.stack(images), 0, 1).astype(np.float32)
+        images = np.stack([make(rng) for make in KINDS.values() for _ in range(PER_KIND)])
+        self.texels = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
         mean = self.texels.mean(axis=(1, 2))
         self.chromaticity = mean / mean.sum(axis=-1, keepdims=True)
-        self._kinds = np.repeat(list(KINDS), PER_KIND)
 
     def pick(
-        self, rng: np.random.Generator, kinds: Collection[str], avoid: Array | None = None
+        self, rng: np.random.Generator, kinds: Sequence[str], avoid: Array | None = None
     ) -> int:
-        """Draw a texture of one of the kinds, with no mean colour near the chromaticity `avoid`."""
-        allowed = self._kinds == rng.choice(list(kinds))
+        """Draw a texture of one of the kinds, its mean colour not of the chromaticity `avoid`."""
+        first = _FIRST[kinds[int(rng.integers(len(kinds)))]]
+        allowed = np.arange(first, first + PER_KIND)
         if avoid is not None:
             far = np.linalg.norm(self.chromaticity - avoid, axis=1) > 0.11
-            allowed = allowed & far if (allowed & far).any() else far
-        return int(rng.choice(np.flatnonzero(allowed)))
+            allowed = allowed[far[allowed]] if far[allowed].any() else np.flatnonzero(far)
+        return int(allowed[int(rng.integers(len(allowed)))])
