@@ -28,7 +28,7 @@ from kpbench.metrics import (
     l2_errors,
 )
 from kpbench.presets import EVALUATORS
-from kpbench.regression import LandmarkRegressor, fit_regressor, fitted_values
+from kpbench.regression import LandmarkRegressor, fit_regressor, fitted_values, inliers
 from kpbench.spec import EvaluatorSpec
 from kpbench.stats import bootstrap_interval
 
@@ -212,10 +212,8 @@ def _fit(spec: EvaluatorSpec, train: Detections, notes: list[str]) -> LandmarkRe
             notes.append(f"left/right of {unsettled} training labels had not settled")
     regressor = fit(labels)
     if spec.trim is not None:
-        distance = mean_l2(regressor.predict(train.keypoints), labels)
-        # <= where the paper has <: equal distances (a perfect fit) must not remove every sample
-        kept = distance <= distance.mean() + spec.trim * distance.std(ddof=1)
-        regressor = fit(labels, kept)
+        distances = mean_l2(regressor.predict(train.keypoints), labels)
+        regressor = fit(labels, inliers(distances, spec.trim))
     if regressor.rank < regressor.n_features:
         notes.append(
             f"the keypoints are linearly dependent (rank {regressor.rank} of "

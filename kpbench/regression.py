@@ -125,6 +125,25 @@ def fitted_values(
     return fitted
 
 
+def inliers(distances: Array, sigmas: float) -> Array:
+    """Return which samples are at most `sigmas` standard deviations above the mean, (N,) bool.
+
+    The standard deviation is the unbiased one (AutoLink, `datasets/h36m.py`). Equality counts,
+    unlike there: equal distances (a perfect fit) must not remove every sample.
+
+    Args:
+        distances: (N,).
+        sigmas: how far.
+
+    Example:
+        >>> inliers(np.array([0.0] * 9 + [1.0]), 2.9).all(), inliers(np.zeros(5), 3.0).all()
+        (np.True_, np.True_)
+        >>> int(inliers(np.array([0.0] * 9 + [1.0]), 2.8).sum())
+        9
+    """
+    return np.asarray(distances <= distances.mean() + sigmas * distances.std(ddof=1))
+
+
 def _least_squares(x: Array, y: Array, bias: bool, ridge: float) -> tuple[Array, Array, int]:
     """Return weights, offset and rank; the minimum-norm solution where the rank is deficient."""
     u, s, vt, mean_x = _factored(x, bias)

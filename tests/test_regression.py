@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, UndefinedScoreError
-from kpbench.regression import fit_regressor, fitted_values
+from kpbench.regression import fit_regressor, fitted_values, inliers
 
 Data = tuple[Array, Array, Array]
 
@@ -167,3 +167,11 @@ def test_no_argument_is_written_to() -> None:
     fit_regressor(*arrays, bias=True, centre=0.5).predict(arrays[0])
     fitted_values(arrays[0], bias=True)(arrays[1])
     assert all(np.array_equal(a, b) for a, b in zip(arrays, before, strict=True))
+
+
+def test_trimming_uses_the_unbiased_standard_deviation() -> None:
+    """One of ten at 1: mean 0.1, sd 0.316 unbiased and 0.3 biased, so 2.9 sd tell them apart."""
+    distances = np.array([0.0] * 9 + [1.0])
+    assert inliers(distances, 2.9).all()
+    assert inliers(distances, 2.8).tolist() == [True] * 9 + [False]
+    assert inliers(np.full(4, 0.2), 3.0).all()

@@ -13,7 +13,13 @@ from kpbench.api import Array
 from kpbench.errors import InvalidInputError, RecordError, UndefinedScoreError
 from kpbench.evaluators import Detections, Evaluation, evaluate, get_evaluator
 from kpbench.metrics import aggregate
-from kpbench.stats import bootstrap_interval, load_scores, paired_bootstrap, save_scores
+from kpbench.stats import (
+    bootstrap_interval,
+    load_scores,
+    paired_bootstrap,
+    runs_interval,
+    save_scores,
+)
 
 
 def column(values: Array) -> tuple[Array, Array]:
@@ -130,6 +136,16 @@ def test_seeds_add_their_variance() -> None:
     # variance (2 / 3) / 3, and -1 with chance 1/27 > 2.5 %
     assert wide == pytest.approx((-1.0, 1.0))
     assert narrow == pytest.approx((-0.01, 0.01))
+
+
+def test_interval_of_a_mean_over_seeds() -> None:
+    rng = np.random.default_rng(13)
+    one = column(rng.random(200))
+    assert runs_interval([one], "image_mean") == pytest.approx(
+        bootstrap_interval(*one, "image_mean"), abs=0.01
+    )
+    constant = [column(np.full(200, value)) for value in (1.0, 2.0, 3.0)]
+    assert runs_interval(constant, "image_mean") == pytest.approx((1.0, 3.0))
 
 
 def test_rate_of_false_alarms() -> None:
