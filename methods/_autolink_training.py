@@ -105,13 +105,20 @@ def check_sizes(method: DetectorMethod, n_keypoints: int) -> None:
         TrainingError: says which setting, and what it must be.
     """
     if n_keypoints < 2:
-        raise TrainingError(
-            f"{method.name} draws edges: it needs K of 2 or more, not {n_keypoints}"
-        )
-    if method.image_size < 16 or method.image_size % 16:
-        raise TrainingError(f"image_size must be a multiple of 16, got {method.image_size}")
-    if method.detector_width < 1:
-        raise TrainingError(f"detector_width must be at least 1, got {method.detector_width}")
+        raise TrainingError(f"{method.name} needs K of 2 or more, got {n_keypoints}")
+    rules = {
+        "image_size": ("a positive multiple of 16", lambda v: v > 0 and v % 16 == 0),
+        "detector_width": ("at least 1", lambda v: v >= 1),
+        "decoder_width": ("at least 1", lambda v: v >= 1),
+        "thickness": ("positive", lambda v: v > 0),
+        "edge_scale": ("positive", lambda v: v > 0),
+        "mask_ratio": ("in [0, 1]", lambda v: 0 <= v <= 1),
+        "mask_cells": ("at least 1", lambda v: v >= 1),
+    }
+    for name, value in method.params().items():
+        wanted, holds = rules.get(name, ("", lambda _: True))
+        if not holds(value):
+            raise TrainingError(f"{method.name}: {name} must be {wanted}, got {value}")
 
 
 def fit_autolink(

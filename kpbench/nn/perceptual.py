@@ -134,7 +134,8 @@ class PerceptualLoss(nn.Module):
         }
         if backbone not in builders:
             raise UnknownNameError.of("perceptual backbone", backbone, BACKBONES)
-        self.features = builders[backbone]().eval().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):  # building layers draws weights to be replaced
+            self.features = builders[backbone]().eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
         """Stay in evaluation mode: the normalisation statistics are frozen too."""

@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lightning.pytorch as lightning
     from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 Objective = Callable[[Mapping[str, Tensor], torch.Generator], Tensor]
 """From a batch (float (B, 3, H, W) in [-1, 1], by name) and a source of randomness to the loss."""
@@ -152,7 +153,7 @@ class _Run(lightning.LightningModule):
         loss = self.objective(batch, drawn.generator)
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss is {float(loss)} at step {step + 1} of {plan.steps}; {_ADVICE}"
+                f"the loss is {loss.item()} at step {step + 1} of {plan.steps}; {_ADVICE}"
             )
         return loss
 
@@ -236,16 +237,23 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _restored_settings() -> Iterator[None]:
-    """Undo what Lightning leaves behind: determinism flags, and Ctrl-C turned into exit(1)."""
+    """Undo what Lightning leaves behind.
+
+    That is determinism flags, Ctrl-C turned into exit(1), and SIGTERM turned into exit(0).
+    """
     flags = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SIGTERMException as error:
+        raise SystemExit(128 + signal.SIGTERM) from error
     except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         signal.signal(signal.SIGINT, interrupt)
-        raise KeyboardInterrupt from error
+        raise error.__context__ from None
     finally:
         torch.use_deterministic_algorithms(flags, warn_only=warn)
         torch.backends.cudnn.benchmark = benchmark

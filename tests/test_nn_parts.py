@@ -1,0 +1,101 @@
+"""Soft-argmax, masking, detector, U-Net."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpbench.nn import Detector, UNet, initialise, random_grid_mask, soft_argmax
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 7))
+@settings(max_examples=25, deadline=None)
+def test_soft_argmax_equals_a_plain_loop(seed: int, height: int, width: int) -> None:
+    logits = torch.randn(1, 2, height, width, generator=torch.Generator().manual_seed(seed)) * 5
+    for k, found in enumerate(soft_argmax(logits)[0].tolist()):
+        total = x = y = 0.0
+        for i in range(height):
+            for j in range(width):
+                mass = math.exp(float(logits[0, k, i, j]))
+                total += mass
+                x += mass * (j + 0.5) / width
+                y += mass * (i + 0.5) / height
+        assert found == pytest.approx([x / total, y / total], abs=1e-5)
+
+
+def test_soft_argmax_of_equal_logits_is_the_middle_and_shifts_change_nothing() -> None:
+    logits = torch.randn(2, 3, 6, 5, dtype=torch.float64)
+    assert soft_argmax(torch.zeros(1, 1, 6, 5)).tolist() == [[[0.5, 0.5]]]
+    torch.testing.assert_close(soft_argmax(logits), soft_argmax(logits + 100))
+
+
+def test_soft_argmax_is_differentiable_and_stays_float32_under_half_precision() -> None:
+    logits = torch.randn(1, 2, 4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(soft_argmax, (logits,))
+    assert soft_argmax(logits.detach().half()).dtype == torch.float32
+
+
+def test_mask_hides_the_ratio_in_whole_cells_independently_for_each_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mask = random_grid_mask(200, (64, 64), cells=16, ratio=0.8, generator=generator)
+    assert mask.shape == (200, 1, 64, 64)
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    cells = mask.reshape(200, 16, 4, 16, 4).permute(0, 1, 3, 2, 4).reshape(-1, 16)
+    assert torch.equal(cells.amin(1), cells.amax(1))  # a cell is 4 x 4 pixels, whole
+    n = 200 * 256
+    assert abs(float(mask.mean()) - 0.2) < 5 * math.sqrt(0.2 * 0.8 / n)
+    per_cell = mask[:, 0, ::4, ::4].mean(0)
+    assert float((per_cell - 0.2).abs().max()) < 5 * math.sqrt(0.2 * 0.8 / 200)
+    assert not torch.equal(mask[0], mask[1])
+
+
+@pytest.mark.parametrize(("ratio", "value"), [(0.0, 1.0), (1.0, 0.0)])
+def test_mask_extremes(ratio: float, value: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mask = random_grid_mask(2, (8, 8), cells=4, ratio=ratio, generator=generator)
+    assert (mask == value).all()
+
+
+def test_detector_has_the_published_shapes() -> None:
+    detector = Detector(16, 64).eval()
+    assert [block.main[0].out_channels for block in detector.down] == [64, 128, 256, 512]
+    with torch.inference_mode():
+        found = detector(torch.zeros(1, 3, 128, 128))
+    assert found.points.shape == (1, 16, 2)
+    assert found.logits.shape == (1, 16, 32, 32)
+    assert found.resnet.shape == (1, 64, 64, 64)
+    assert found.transposed_conv.shape == (1, 256, 16, 16)
+
+
+def test_unet_has_the_published_channels_and_keeps_the_size() -> None:
+    net = UNet(4, 3, 64)
+    assert [block[0].out_channels for block in net.down] == [128, 256, 512, 512]
+    shapes = [(block[1].in_channels, block[1].out_channels) for block in net.up]
+    assert shapes == [(512, 512), (1024, 256), (512, 128), (256, 64)]
+    assert net.head.in_channels == 128
+    with torch.inference_mode():
+        assert UNet(4, 3, 4)(torch.zeros(1, 4, 32, 48)).shape == (1, 3, 32, 48)
+
+
+def test_initial_weights_are_kaiming_normal_for_the_leaky_relu() -> None:
+    detector = Detector(4, 32)
+    initialise(detector)
+    weight = detector.down[3].main[4].weight.detach()
+    fan_in = weight[0].numel()
+    wanted = math.sqrt(2 / ((1 + 0.2**2) * fan_in))
+    assert float(weight.std()) == pytest.approx(wanted, rel=0.02)
+    assert not detector.head.bias.any()
+
+
+def test_in_evaluation_one_image_does_not_affect_another() -> None:
+    detector = Detector(4, 4).eval()
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        together = detector(images).points.numpy()
+        alone = np.concatenate([detector(image[None]).points.numpy() for image in images])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
