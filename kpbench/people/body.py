@@ -104,7 +104,8 @@ class BodyModel:
         total = normals.index_select(2, self._incident[0])
         for column in self._incident[1:]:
             total = total + normals.index_select(2, column)
-        return torch.nn.functional.normalize(total, dim=0).movedim(0, -1)
+        length = (total * total).sum(0).sqrt().clamp(min=1e-12)
+        return (total / length).movedim(0, -1)
 
     def _posed_heads(self, heads: Tensor, rotations: Tensor) -> Tensor:
         posed = [torch.zeros_like(heads[:, 0])]

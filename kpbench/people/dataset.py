@@ -27,12 +27,12 @@ from kpbench.api import Array, Device, Progress, no_progress, read_only
 from kpbench.errors import CacheError, StorageError
 from kpbench.people.assets import asset_sha256
 from kpbench.people.sampler import Settings, Split
-from kpbench.storage import user_cache, write_atomically
+from kpbench.storage import check_writable, user_cache, write_atomically
 
 if TYPE_CHECKING:
     from kpbench.people.render import Chunk
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised whenever the same settings give other bytes."""
 SHARD_CHUNKS = 16
 """Chunks in a shard: what a kill can lose."""
@@ -118,6 +118,7 @@ def load(wanted: RenderedSet, progress: Progress = no_progress) -> dict[str, Arr
 def _make(wanted: RenderedSet, folder: Path, progress: Progress) -> None:
     """Render the missing shards and assemble them; other processes may be doing the same."""
     shards = folder / "shards"
+    check_writable(shards)
     try:
         while not (folder / MANIFEST).exists():
             _render_shards(wanted, folder, progress)
@@ -150,8 +151,8 @@ def _render_shards(wanted: RenderedSet, folder: Path, progress: Progress) -> Non
     plan = _chunks_per_shard(wanted)
     missing = [i for i in range(len(plan)) if not _shard_path(folder, i).exists()]
     text = f"rendering {wanted.split} images of people"
-    done = wanted.count - sum(len(plan[i]) for i in missing) * CHUNK
-    progress(max(done, 0), wanted.count, text)
+    done = sum(len(plan[i]) for i in range(len(plan)) if i not in missing) * CHUNK
+    progress(min(done, wanted.count), wanted.count, text)
     rendered = render_chunks(wanted, [chunk for i in missing for chunk in plan[i]])
     try:
         for i in missing:
@@ -161,7 +162,7 @@ def _render_shards(wanted: RenderedSet, folder: Path, progress: Progress) -> Non
             for _ in plan[i]:
                 chunks.append(next(rendered))
                 done += CHUNK
-                progress(min(max(done, 0), wanted.count), wanted.count, text)
+                progress(min(done, wanted.count), wanted.count, text)
             write_atomically(_shard_path(folder, i), _packed(chunks, wanted.fields))
     finally:
         rendered.close()

@@ -40,7 +40,9 @@ class Fragments:
 
     def interpolate(self, values: Tensor) -> Tensor:
         """Return (n, C) values at the surface from (B, V, C) values at the vertices."""
-        return (values[self.image[:, None], self.corners] * self.weights[..., None]).sum(1)
+        corner = _at_vertices(values, self.image, self.corners)
+        first, second, third = (corner[:, i] * self.weights[:, i, None] for i in range(3))
+        return first + second + third
 
     def where(self, keep: Tensor) -> Fragments:
         """Return the rows where the (n,) bool `keep` is set."""
@@ -52,6 +54,13 @@ class Fragments:
             self.weights[keep],
             self.depth[keep],
         )
+
+
+def _at_vertices(values: Tensor, image: Tensor, vertices: Tensor) -> Tensor:
+    """Return (n, 3, C) values at three vertices each, from (B, V, C)."""
+    row = image[:, None] * values.shape[1] + vertices
+    gathered = values.reshape(-1, values.shape[2]).index_select(0, row.flatten())
+    return gathered.view(len(vertices), 3, values.shape[2])
 
 
 def depth_key(depth: Tensor, index: Tensor) -> Tensor:
@@ -122,8 +131,8 @@ def rasterize(screen: Tensor, faces: Tensor, size: int) -> Fragments:
     """
     image, face, low, high = _candidates(screen, faces, size)
     owner, column, row = rectangle_samples(low, high)
-    triangle = screen[image[:, None], faces[face]]  # (candidates, 3, 3)
-    corners = triangle[owner]
+    triangle = _at_vertices(screen, image, faces[face])
+    corners = triangle.index_select(0, owner)
     weights = _barycentric(corners, column + 0.5, row + 0.5)
     inside = (weights >= 0).all(-1)
     owner, column, row = owner[inside], column[inside], row[inside]
@@ -141,7 +150,7 @@ def _fragments(screen: Tensor, faces: Tensor, buffer: Tensor, size: int) -> Frag
     sample = covered - image * size * size
     row = torch.div(sample, size, rounding_mode="floor")
     vertices = faces[face]
-    corners = screen[image[:, None], vertices]
+    corners = _at_vertices(screen, image, vertices)
     weights = _barycentric(corners, sample - row * size + 0.5, row + 0.5) / corners[..., 2]
     depth = 1 / weights.sum(-1)
     return Fragments(image, sample, face, vertices, weights * depth[:, None], depth)

@@ -52,7 +52,7 @@ class Boxes:
 def _rows(values: Tensor, number: Tensor) -> Tensor:
     """Return (C, ...) values of the numbered boxes from (B, M, C); planes are fast to gather."""
     planes = values.flatten(0, 1).T.contiguous()
-    return planes.index_select(1, number.flatten()).view(-1, *number.shape)
+    return planes.index_select(1, number.flatten()).view(len(planes), *number.shape)
 
 
 def _to_local(turn: Tensor, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:

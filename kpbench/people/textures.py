@@ -141,7 +141,7 @@ def _terrazzo(rng: np.random.Generator) -> Array:
     out = np.tile(_colour(rng), (SIZE, SIZE, 1))
     for _ in range(60):
         x, y = rng.random(2)
-        dx, dy = (_X - x + 0.5) % 1 - 0.5, (_Y - y + 0.5) % 1 - 0.5
+        dx, dy = (_X[:1] - x + 0.5) % 1 - 0.5, (_Y[:, :1] - y + 0.5) % 1 - 0.5
         radius = rng.uniform(0.01, 0.05)
         out[dx**2 + dy**2 < radius**2] = _colour(rng, (0.1, 0.7), (0.2, 1.0))
     return out
