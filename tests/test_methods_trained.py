@@ -129,7 +129,7 @@ def test_training_moves_alpha_edges_and_both_networks() -> None:
         4, (32, 32), cells=16, ratio=0.8, generator=torch.Generator().manual_seed(0)
     )
     found = model.reconstruct(images, visible, model.detector(images), 5e-3)
-    (found - images).square().mean().backward()  # type: ignore[no-untyped-call]
+    (found - images).square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

@@ -93,7 +93,7 @@ def test_a_weight_of_zero_and_pixels_far_from_all_edges_are_finite() -> None:
     points = torch.tensor([[[0.1, 0.1], [0.12, 0.1], [0.1, 0.12]]], requires_grad=True)
     weights = torch.tensor([0.0, 1.0, 0.0], requires_grad=True)
     drawing = edge_map(points, weights, (64, 64), 5e-5)
-    drawing.sum().backward()
+    drawing.sum().backward()  # type: ignore[no-untyped-call]
     assert drawing[0, 0, -1, -1] == 0
     for tensor in (drawing, points.grad, weights.grad):
         assert tensor is not None

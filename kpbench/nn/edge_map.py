@@ -121,8 +121,8 @@ def _strongest(
         e = slice(at, at + n)
         excess = along_x[:, e, None, :] + along_y[:, e, :, None]
         excess.abs_().sub_(half[:, e]).clamp_min_(0)
-        distance = across_x[:, e, None, :] + across_y[:, e, :, None]
-        distance.square_().addcmul_(excess, excess).add_(cost[e, None, None])
+        across = across_x[:, e, None, :] + across_y[:, e, :, None]
+        distance = torch.addcmul(cost[e, None, None], across, across).addcmul_(excess, excess)
         value, index = distance.min(dim=1)
         closer = value < best
         winner = torch.where(closer, index + at, winner)
