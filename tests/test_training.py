@@ -194,6 +194,11 @@ def test_unusable_settings(wrong: dict[str, float]) -> None:
         Schedule(**{**good, **wrong}, flip=False)  # type: ignore[arg-type]
 
 
+def test_an_unknown_precision_is_named() -> None:
+    with pytest.raises(TrainingError, match="with precision '8-bits'"):
+        trained(FitContext(precision="8-bits"), schedule())
+
+
 def test_one_image_is_not_enough() -> None:
     tiny = Tiny()
     with pytest.raises(TrainingError, match="two or more"):

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from kpbench.nn.soft_argmax import pixel_centres
 
-_CPU_BLOCK, _GPU_BLOCK = 1 << 17, 1 << 25
+_CPU_BLOCK, _GPU_BLOCK = 1 << 18, 1 << 25
 """Distances computed at a time: what stays in a core's cache, and what fills a GPU."""
 
 

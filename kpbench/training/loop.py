@@ -23,6 +23,7 @@ from kpbench.training.data import draw, take
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lightning.pytorch as lightning
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch.callbacks import ModelCheckpoint
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -84,8 +85,8 @@ def fit_module(
         save_every: steps between resumable checkpoints.
 
     Raises:
-        TrainingError: fewer than two images, or a loss or weight that is not finite (names the
-            step).
+        TrainingError: fewer than two images, an unknown precision, or a loss or weight that is not
+            finite (names the step).
         CheckpointError: the resumable checkpoint is damaged or of another training.
     """
     counts = {name: len(tensor) for name, tensor in data.items()}
@@ -101,7 +102,18 @@ def fit_module(
         resume = _resumable(context.checkpoints / _FILE, run.identity)
         callbacks.append(_saver(context.checkpoints, save_every))
     with _quiet(), _restored_settings():
-        trainer = lightning.Trainer(
+        trainer = _trainer(schedule, context, callbacks)
+        trainer.fit(run, _Forever(), ckpt_path=resume, weights_only=True)
+    module.to(context.device).eval()
+    if not all(torch.isfinite(p).all() for p in module.parameters()):
+        raise TrainingError(f"weights are not finite after step {schedule.steps}; {_ADVICE}")
+
+
+def _trainer(
+    schedule: Schedule, context: FitContext, callbacks: list[lightning.Callback]
+) -> lightning.Trainer:
+    try:
+        return lightning.Trainer(
             accelerator="gpu" if context.device == "cuda" else "cpu",
             devices=1,
             precision=context.precision,  # type: ignore[arg-type]
@@ -114,10 +126,10 @@ def fit_module(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(run, _Forever(), ckpt_path=resume, weights_only=True)
-    module.to(context.device).eval()
-    if not all(torch.isfinite(p).all() for p in module.parameters()):
-        raise TrainingError(f"weights are not finite after step {schedule.steps}; {_ADVICE}")
+    except (ValueError, MisconfigurationException) as error:
+        raise TrainingError(
+            f"cannot train on {context.device} with precision {context.precision!r}: {error}"
+        ) from error
 
 
 _ADVICE = "lower the learning rate, or train with precision 32-true"
@@ -226,6 +238,7 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\.")
+        warnings.filterwarnings("ignore", message=".*deterministic")
         try:
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
