@@ -28,7 +28,7 @@ from kpbench.people.skeleton import joint_indices
 from kpbench.spec import EvaluatorSpec
 
 _SIZES: dict[Recipe, dict[str, int]] = {
-    "smoke": {"train": 48, "test": 24, "validation": 16, "pixels": 32},
+    "smoke": {"train": 96, "test": 24, "validation": 16, "pixels": 32},
     "quick": {"train": 1500, "test": 300, "validation": 300, "pixels": 64},
     "paper": {"train": 20_000, "test": 2_000, "validation": 2_000, "pixels": 128},
 }
