@@ -27,7 +27,7 @@ from kpbench.api import Array, Device, Progress, no_progress, read_only
 from kpbench.errors import CacheError, StorageError
 from kpbench.people.assets import asset_sha256
 from kpbench.people.sampler import Settings, Split
-from kpbench.storage import check_writable, user_cache, write_atomically
+from kpbench.storage import user_cache, write_atomically
 
 if TYPE_CHECKING:
     from kpbench.people.render import Chunk
@@ -118,15 +118,16 @@ def load(wanted: RenderedSet, progress: Progress = no_progress) -> dict[str, Arr
 def _make(wanted: RenderedSet, folder: Path, progress: Progress) -> None:
     """Render the missing shards and assemble them; other processes may be doing the same."""
     shards = folder / "shards"
-    check_writable(shards)
     try:
-        while not (folder / MANIFEST).exists():
-            _render_shards(wanted, folder, progress)
-            try:
-                _assemble(wanted, folder)
-            except FileNotFoundError:
-                # another process finished and removed the shards: its manifest ends the loop
-                continue
+        shards.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=shards):
+            pass  # nothing is rendered that could not be kept
+        _render_shards(wanted, folder, progress)
+        _assemble(wanted, folder)
+    except (OSError, StorageError):
+        # another process that finished first removes the shards, also from under our hands
+        if not (folder / MANIFEST).exists():
+            raise
     finally:
         if (folder / MANIFEST).exists():
             shutil.rmtree(shards, ignore_errors=True)

@@ -7,28 +7,52 @@ a furnished data set of the same seed show the same people, and item i does not 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache, lru_cache
-from typing import Literal
 
 import numpy as np
 
 from kpbench.api import Array
 from kpbench.people.assets import load_body
-from kpbench.people.motion import TEST_CLIPS, TRAIN_CLIPS, UPRIGHT_CLIPS, Motion
 from kpbench.people.pose import WRIST_TWIST, sample_poses
+from kpbench.people.scene import (
+    SPLITS,
+    Background,
+    Identity,
+    Light,
+    Room,
+    Scene,
+    Settings,
+    Split,
+    View,
+)
+from kpbench.people.studio import studio_light, studio_turn, studio_view, turned
 from kpbench.people.textures import TextureBank
 
-Split = Literal["train", "test", "validation"]
-SPLITS: tuple[Split, ...] = ("train", "test", "validation")
-Background = Literal["room", "grey", "light"]
+__all__ = [
+    "EMPTY_ROOM_ATTEMPT",
+    "IMAGES_PER_IDENTITY",
+    "SPLITS",
+    "Identity",
+    "Light",
+    "Room",
+    "Scene",
+    "Settings",
+    "Split",
+    "View",
+    "identity_number",
+    "sample_identity",
+    "sample_room",
+    "sample_scene",
+    "texture_bank",
+]
 
 IMAGES_PER_IDENTITY = 4
 N_FURNITURE, N_PANELS = 9, 4
 EMPTY_ROOM_ATTEMPT = 6
 """From this attempt on, a room that kept hiding its person is left without furniture."""
 
-_POSE, _VIEW, _LIGHT, _ROOM, _PLAIN, _IDENTITY, _BANK = range(7)
+_POSE, _VIEW, _LIGHT, _ROOM, _PLAIN, _IDENTITY, _BANK, _CAMERA = range(8)
 _SHAPE_NOISE = 0.15
 _SKIN = np.array(
     [[0.96, 0.80, 0.69], [0.90, 0.70, 0.56], [0.80, 0.58, 0.43], [0.62, 0.42, 0.29],
@@ -48,120 +72,6 @@ _FURNITURE = (
     "wood", "books", "collage", "stripes", "solid", "checker", "dots", "plaid", "noise",
 )  # fmt: skip
 _PANEL = ("collage", "checker", "dots", "books")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What distinguishes one data set from another, besides its size.
-
-    Attributes:
-        background: a furnished room, mid grey, or a light tint of its own for every image.
-        upright: whether only clips of standing people are used.
-        occluders: share of images whose furniture may stand before the person.
-        seed: of everything.
-    """
-
-    background: Background
-    upright: bool = False
-    occluders: float = 0.0
-    seed: int = 0
-
-    def clips(self, split: Split) -> tuple[str, ...]:
-        """Return the motion clips of a split; train and test share none."""
-        clips = TEST_CLIPS if split == "test" else TRAIN_CLIPS
-        return tuple(c for c in clips if c in UPRIGHT_CLIPS) if self.upright else clips
-
-
-@dataclass(frozen=True)
-class Identity:
-    """A person: body, colours and clothes.
-
-    Attributes:
-        shape: (10,) coefficients, in standard deviations.
-        skin: (3,) linear RGB.
-        hair: (3,) linear RGB.
-        hair_length: 0 bald, 1 short, 2 long.
-        textures: (3,) of the top, the trousers and the shoes.
-        texture_scale: (2,) repeats a 0.6 m, of the top and the trousers.
-        sleeves: 0 none, 1 short, 2 long.
-        legs: 0 to the hip, 1 to the knee, 2 to the ankle.
-        dress: whether the top covers hips and thighs.
-        thickness: (2,) of the top and the trousers, metres.
-    """
-
-    shape: Array
-    skin: Array
-    hair: Array
-    hair_length: int
-    textures: Array
-    texture_scale: Array
-    sleeves: int
-    legs: int
-    dress: bool
-    thickness: Array
-
-
-@dataclass(frozen=True)
-class View:
-    """Where the camera is (angles in radians; see `camera.framing_camera`)."""
-
-    azimuth: float
-    elevation: float
-    roll: float
-    field_of_view: float
-    fill: float
-    offset: Array
-
-
-@dataclass(frozen=True)
-class Light:
-    """A sun and the sky: unit direction towards the sun (3,), and two RGB intensities (3,)."""
-
-    direction: Array
-    sun: Array
-    ambient: Array
-
-
-@dataclass(frozen=True)
-class Room:
-    """A room around the origin and M boxes in it; metres, radians.
-
-    Attributes:
-        size: (3,) half length, half width and height.
-        yaw: of the walls.
-        textures: (4,) of the floor, the two pairs of walls and the ceiling.
-        texture_scale: (4,) repeats a metre.
-        occluding: whether boxes may hide the person.
-        centres: (M, 3) of the boxes.
-        halves: (M, 3) half sizes.
-        yaws: (M,).
-        box_textures: (M,).
-    """
-
-    size: Array
-    yaw: float
-    textures: Array
-    texture_scale: Array
-    occluding: bool
-    centres: Array
-    halves: Array
-    yaws: Array
-    box_textures: Array
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Everything in one item but its room; `poses` holds two moments."""
-
-    index: int
-    identity_id: int
-    identity: Identity
-    poses: Motion
-    clip: str
-    twist: Array
-    view: View
-    light: Light
-    plain: Array
 
 
 def _rng(settings: Settings, split: Split, *rest: int) -> np.random.Generator:
@@ -237,6 +147,10 @@ def sample_scene(settings: Settings, split: Split, index: int) -> Scene:
     number = identity_number(split, index)
     pose = _rng(settings, split, _POSE, index)
     poses, clip = sample_poses(pose, settings.clips(split))
+    view = _sample_view(_rng(settings, split, _VIEW, index))
+    light = _sample_light(_rng(settings, split, _LIGHT, index))
+    if settings.studio:
+        view, light = studio_view(view), studio_light(_turn(settings, split, index))
     return Scene(
         index=index,
         identity_id=number,
@@ -244,10 +158,16 @@ def sample_scene(settings: Settings, split: Split, index: int) -> Scene:
         poses=poses,
         clip=clip,
         twist=pose.uniform(-WRIST_TWIST, WRIST_TWIST, 2),
-        view=_sample_view(_rng(settings, split, _VIEW, index)),
-        light=_sample_light(_rng(settings, split, _LIGHT, index)),
+        view=view,
+        light=light,
         plain=_sample_plain(_rng(settings, split, _PLAIN, index), settings.background),
     )
+
+
+def _turn(settings: Settings, split: Split, index: int) -> float:
+    """Return how far the studio is turned under the person of item `index`, radians."""
+    view = _sample_view(_rng(settings, split, _VIEW, index))
+    return studio_turn(view, _rng(settings, split, _CAMERA, index))
 
 
 def _furniture_place(
@@ -271,9 +191,18 @@ def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) 
         index: of the item.
         attempt: raised when the furniture of the attempt before hid most of the person.
     """
+    if settings.studio:
+        room = _draw_room(_rng(settings, "train", _ROOM), texture_bank(settings.seed, "train"))
+        return turned(room, _turn(settings, split, index))
     rng = _rng(settings, split, _ROOM, index, attempt)
-    bank = texture_bank(settings.seed, split)
-    occluding = bool(rng.random() < settings.occluders)
+    room = _draw_room(rng, texture_bank(settings.seed, split), settings.occluders)
+    if attempt >= EMPTY_ROOM_ATTEMPT:
+        room = replace(room, centres=np.broadcast_to([0.0, 0.0, -9.0], room.centres.shape))
+    return room
+
+
+def _draw_room(rng: np.random.Generator, bank: TextureBank, occluders: float = 0.0) -> Room:
+    occluding = bool(rng.random() < occluders)
     boxes: list[tuple[list[float], Array, float, int]] = []
     for _ in range(N_FURNITURE):
         (x, y), half = _furniture_place(rng, 0.45 if occluding else 0.95)
@@ -285,8 +214,6 @@ def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) 
         half = np.array([rng.uniform(0.2, 0.5), 0.02, rng.uniform(0.2, 0.5)])
         yaw = angle + math.pi / 2 + rng.uniform(-0.3, 0.3)
         boxes.append((centre, half, yaw, bank.pick(rng, _PANEL)))
-    if attempt >= EMPTY_ROOM_ATTEMPT:
-        boxes = [([0.0, 0.0, -9.0], half, yaw, texture) for _, half, yaw, texture in boxes]
     return Room(
         size=rng.uniform([2.2, 2.2, 2.1], [4.5, 4.5, 3.0]),
         yaw=rng.uniform(-0.5, 0.5),
