@@ -9,12 +9,12 @@ from kpbench.people.skeleton import JOINTS
 
 PLUGIN: EvaluationProtocol = PeopleProtocol(
     name="people_background",
-    description="Upright people in furnished rooms; where are their 32 joints?",
+    description="Upright people in a studio seen by four fixed cameras; where are their 32 joints?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="human36m",
     n_keypoints=16,
     landmarks=JOINTS,
-    settings=Settings(background="room", upright=True),
+    settings=Settings(background="room", upright=True, studio=True),
     default=True,
     evaluator="people_background/autolink",
 )

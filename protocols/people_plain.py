@@ -14,7 +14,7 @@ PLUGIN: EvaluationProtocol = PeopleProtocol(
     role="human36m",
     n_keypoints=16,
     landmarks=JOINTS,
-    settings=Settings(background="grey", upright=True),
+    settings=Settings(background="grey", upright=True, studio=True),
     default=False,
     evaluator="people_plain/autolink",
 )

@@ -135,7 +135,7 @@ def test_a_body_as_ray_casting(stage: Stage) -> None:
 def test_the_room_as_ray_casting(stage: Stage) -> None:
     size = 24
     rooms = [sample_room(Settings("room", occluders=1.0), "train", i) for i in range(2)]
-    texels = packed_texels(texture_bank(0, "train"), CPU)
+    texels = packed_texels(texture_bank(0, "train").texels, CPU)
     boxes = place_boxes(rooms, stage.camera, stage.extent)
     seen = cast(boxes, stage.camera, size, texels)
     for image in range(2):
@@ -183,7 +183,7 @@ def test_the_room_holds_person_and_camera(stage: Stage) -> None:
 
 def test_furniture_may_all_be_out_of_view(stage: Stage) -> None:
     rooms = [sample_room(Settings("room"), "train", i, EMPTY_ROOM_ATTEMPT) for i in range(2)]
-    texels = packed_texels(texture_bank(0, "train"), CPU)
+    texels = packed_texels(texture_bank(0, "train").texels, CPU)
     seen = cast(place_boxes(rooms, stage.camera, stage.extent), stage.camera, 8, texels)
     assert (seen.depth > 0).all() and seen.depth.isfinite().all()
 
@@ -207,7 +207,7 @@ def test_depth_keys_sort_by_depth_then_index() -> None:
 def test_textures_look_up_the_right_texel_and_repeat() -> None:
     bank = texture_bank(0, "test")
     assert bank.texels.shape == (len(KINDS) * PER_KIND, SIZE, SIZE, 3)
-    texels = packed_texels(bank, CPU)
+    texels = packed_texels(bank.texels, CPU)
     u, v = (
         torch.tensor([0.5 / SIZE, 3.25 / SIZE, -0.5 / SIZE]),
         torch.tensor([0.0, 1 + 7.9 / SIZE, 0.5]),

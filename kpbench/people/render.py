@@ -28,7 +28,7 @@ from kpbench.people.sampler import (
     Split,
     sample_room,
     sample_scene,
-    texture_bank,
+    scene_texels,
 )
 from kpbench.people.stage import Stage, set_stage
 from kpbench.people.texels import packed_texels
@@ -87,7 +87,7 @@ class Renderer:
         self.settings, self.split, self.pixels, self.device = settings, split, pixels, device
         self._samples = pixels * SUPERSAMPLE
         self._model = BodyModel(device)
-        self._texels = packed_texels(texture_bank(settings.seed, split), device)
+        self._texels = packed_texels(scene_texels(settings, split), device)
 
     @torch.no_grad()
     def chunk(self, number: int, moment: int = 0) -> Chunk:

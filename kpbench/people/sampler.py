@@ -44,6 +44,7 @@ __all__ = [
     "sample_identity",
     "sample_room",
     "sample_scene",
+    "scene_texels",
     "texture_bank",
 ]
 
@@ -82,6 +83,16 @@ def _rng(settings: Settings, split: Split, *rest: int) -> np.random.Generator:
 def texture_bank(seed: int, split: Split) -> TextureBank:
     """Return the textures of a split; no other split has them."""
     return TextureBank(np.random.default_rng([seed, SPLITS.index(split), _BANK]))
+
+
+def scene_texels(settings: Settings, split: Split) -> Array:
+    """Return all textures that scenes of a split refer to, (n, SIZE, SIZE, 3) uint8.
+
+    The studio stays the same for all splits: its textures, those of training, follow the split's.
+    """
+    banks = [texture_bank(settings.seed, split)]
+    banks += [texture_bank(settings.seed, "train")] if settings.studio else []
+    return np.concatenate([bank.texels for bank in banks])
 
 
 def identity_number(split: Split, index: int) -> int:
@@ -193,6 +204,8 @@ def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) 
     """
     if settings.studio:
         room = _draw_room(_rng(settings, "train", _ROOM), texture_bank(settings.seed, "train"))
+        after = len(texture_bank(settings.seed, split).texels)
+        room = replace(room, textures=room.textures + after, box_textures=room.box_textures + after)
         return turned(room, _turn(settings, split, index))
     rng = _rng(settings, split, _ROOM, index, attempt)
     room = _draw_room(rng, texture_bank(settings.seed, split), settings.occluders)

@@ -53,4 +53,4 @@ def turned(room: Room, turn: float) -> Room:
 def _about_vertical(points: Array, angle: float) -> Array:
     """Turn (..., 3) points counterclockwise about the z axis."""
     c, s = math.cos(angle), math.sin(angle)
-    return points @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    return np.asarray(points @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]]))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kpbench.people.textures import SIZE, TextureBank
+from kpbench.api import Array
+from kpbench.people.textures import SIZE
 
 
-def packed_texels(bank: TextureBank, device: torch.device) -> Tensor:
-    """Return the bank as (n * SIZE * SIZE,) int32, red in the lowest byte: one gather a sample."""
-    rgb = torch.as_tensor(bank.texels, device=device).reshape(-1, 3).int()
+def packed_texels(texels: Array, device: torch.device) -> Tensor:
+    """Pack (n, SIZE, SIZE, 3) uint8 into (n * SIZE * SIZE,) int32: one gather a sample."""
+    rgb = torch.as_tensor(texels, device=device).reshape(-1, 3).int()
     return rgb[:, 0] | (rgb[:, 1] << 8) | (rgb[:, 2] << 16)
 
 
