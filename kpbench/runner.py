@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -213,11 +214,14 @@ class _Run:
                 "at least 2 are needed"
             )
         stem = identity.stem(self.settings.results)
+        training = stem.with_name(f"{stem.name}.training")
+        if stem.with_name(f"{stem.name}.json").exists():
+            shutil.rmtree(training, ignore_errors=True)  # of other code: not to be resumed
         context = FitContext(
             device=self.settings.device,
             precision=self.settings.precision,
             recipe=self.settings.recipe,
-            checkpoints=stem.with_name(f"{stem.name}.training"),
+            checkpoints=training,
             progress=self.progress,
             dependency=dependency,
         )
@@ -230,6 +234,7 @@ class _Run:
         )
         seconds = {"fit": round(time.perf_counter() - clock, 3)}
         method.save(stem.with_name(f"{stem.name}.model"))
+        shutil.rmtree(training, ignore_errors=True)
         return seconds
 
     def _dependency(

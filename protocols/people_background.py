@@ -1,4 +1,4 @@
-"""Human3.6M's role: upright people in furnished rooms, all 32 joints labelled."""
+"""Human3.6M's role: upright people in a studio with four cameras, all 32 joints labelled."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_other_parameters_are_other_rows(folder: Path, toy_discs: str) -> None:
 
 def test_smoke_runs_and_recipes_never_share_a_table(folder: Path, toy_discs: str) -> None:
     for recipe in ("smoke", "paper"):
-        settings = Settings(folder / "results", recipe=recipe)  # type: ignore[arg-type]
+        settings = Settings(folder / "results", recipe=recipe)
         list(evaluate(grid(["good"], [toy_discs], [0]), settings))
     boards = read_boards(folder / "results")
     assert sorted(board.recipe for board in boards) == ["paper", "quick"]

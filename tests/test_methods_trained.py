@@ -94,6 +94,19 @@ def test_same_seed_same_result_and_other_seed_another(name: str, data: ImageSet)
     assert not same(one, weights(fitted(name, data, seed=1, teacher=teacher)))
 
 
+def test_the_threads_of_the_caller_do_not_matter(data: ImageSet) -> None:
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(weights(fitted("autolink", data)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert same(*found)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_one_image_does_not_affect_another(name: str, data: ImageSet) -> None:
     method = fitted(name, data)

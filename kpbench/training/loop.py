@@ -30,6 +30,10 @@ with warnings.catch_warnings():
 Objective = Callable[[Mapping[str, Tensor], torch.Generator], Tensor]
 """From a batch (float (B, 3, H, W) in [-1, 1], by name) and a source of randomness to the loss."""
 
+CPU_THREADS = 2
+"""Training on a CPU uses this many threads, whatever the machine: another number rounds otherwise,
+and after some hundred steps that is another result for the same seed."""
+
 _FILE = "training.ckpt"
 
 
@@ -254,6 +258,8 @@ def _restored_settings() -> Iterator[None]:
 
     That is determinism flags, Ctrl-C turned into exit(1), and SIGTERM turned into exit(0).
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(CPU_THREADS)
     flags = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
@@ -268,5 +274,6 @@ def _restored_settings() -> Iterator[None]:
         signal.signal(signal.SIGINT, interrupt)
         raise error.__context__ from None
     finally:
+        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(flags, warn_only=warn)
         torch.backends.cudnn.benchmark = benchmark
