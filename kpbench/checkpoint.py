@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,3 +60,9 @@ def read_checkpoint(folder: Path, method: Method) -> dict[str, Array]:
                 f"{found.get(key) if isinstance(found, dict) else found!r}, expected {wanted!r}"
             )
     return state
+
+
+def checkpoint_hash(folder: Path) -> str | None:
+    """Return a hash of the fitted state in `folder`, None when there is none."""
+    path = folder / ARRAYS
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None

@@ -100,8 +100,8 @@ def _print_outcome(console: Console, outcome: Outcome, verbose: bool) -> None:
 
 
 def _value(score: Score | Evaluation) -> str:
-    low, high = score.ci95
-    return f"{score.value:.4g} {score.unit} [{low:.4g}, {high:.4g}]".replace("[", r"\[")
+    value, low, high = (round(number, 9) for number in (score.value, *score.ci95))
+    return f"{value:.4g} {score.unit} [{low:.4g}, {high:.4g}]".replace("[", r"\[")
 
 
 def _print_scores(console: Console, records: Sequence[Record]) -> None:
@@ -127,7 +127,8 @@ def _print_scores(console: Console, records: Sequence[Record]) -> None:
         table.add_column("seeds", justify="right")
         for method in dict.fromkeys(record.identity.method for record in here):
             runs = [record for record in here if record.identity.method == method]
-            values = [f"{mean(run.scores[name].value for run in runs):.4g}" for name in names]
+            means = (mean(run.scores[name].value for run in runs) for name in names)
+            values = [f"{round(value, 9):.4g}" for value in means]
             hits = [run.foreground_hits for run in runs if run.foreground_hits is not None]
             share = f"{100 * mean(hits):.0f} %" if hits else "–"
             table.add_row(method, *values, share, str(len(runs)))

@@ -50,6 +50,11 @@ class Identity(_Frozen):
         name = f"{self.recipe}-{self.seed}-{self.digest()}"
         return root / self.protocol / self.method / name
 
+    def file(self, root: Path, ending: str) -> Path:
+        """Return the path of a file or folder that belongs to the run, e.g. ending "json"."""
+        stem = self.stem(root)
+        return stem.with_name(f"{stem.name}.{ending}")
+
 
 class Score(_Frozen):
     """One evaluator's verdict: `value` in `unit`, with a 95 % bootstrap interval over images."""
@@ -72,10 +77,6 @@ class Failure(_Frozen):
     type: str
     message: str
     where: str = ""
-
-    def __str__(self) -> str:
-        """Return "Type: message (module:line)"."""
-        return f"{self.type}: {self.message}" + (f" ({self.where})" if self.where else "")
 
 
 class Artifact(_Frozen):
@@ -112,8 +113,7 @@ class Record(_Frozen):
 
     def path(self, root: Path) -> Path:
         """Return where the record lives below `root`."""
-        stem = self.identity.stem(root)
-        return stem.with_name(f"{stem.name}.json")
+        return self.identity.file(root, "json")
 
     def save(self, root: Path) -> Path:
         """Write the record atomically.

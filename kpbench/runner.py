@@ -21,6 +21,7 @@ from kpbench.api import (
     Splits,
     no_progress,
 )
+from kpbench.checkpoint import checkpoint_hash
 from kpbench.errors import (
     CheckpointError,
     ContractError,
@@ -137,8 +138,7 @@ class _Run:
 
     def _stored(self, identity: Identity) -> tuple[Record | None, str]:
         """Return the record to reuse, or None and why the cell has to run."""
-        stem = identity.stem(self.settings.results)
-        path = stem.with_name(f"{stem.name}.json")
+        path = identity.file(self.settings.results, "json")
         if self.settings.rerun:
             return None, "asked for"
         if not path.exists():
@@ -150,6 +150,9 @@ class _Run:
             return None, f"{record.status} before"
         if record.provenance.get("source") != _source(identity):
             return None, "its code changed"
+        trained_on, found = record.provenance.get("dependency"), self._dependency_hash(identity)
+        if trained_on and found and trained_on != found:
+            return None, "the method that it depends on changed"
         return record, f"of {record.provenance.get('finished', 'unknown date')}"
 
     def _train_and_score(
@@ -161,21 +164,20 @@ class _Run:
         reason: str,
     ) -> Outcome:
         started = now()
-        root, stem = self.settings.results, identity.stem(self.settings.results)
+        root = self.settings.results
         fields: dict[str, Any] = {
             "identity": identity,
             "evaluator": protocol.evaluator,
             "supervision": supervision(method),
         }
-        trace = ""
+        failure = trace = ""
         try:
             seconds = self._fit(cell, method, protocol, identity)
             self.progress(0, 1, "scoring")
             result = measure(method, protocol, self._data(protocol, method))
             artifacts = {
-                kind: Artifact(file=f"{stem.name}.{kind}.npz", sha256=digest)
+                kind: _keep(identity.file(root, f"{kind}.npz"), data)
                 for kind, data in result.files.items()
-                for digest in [write_artifact(stem.with_name(f"{stem.name}.{kind}.npz"), data)]
             }
             record = Record(
                 **fields,
@@ -187,7 +189,7 @@ class _Run:
                 provenance=self._provenance(identity, started),
             )
         except Exception as error:
-            trace = traceback.format_exc()
+            failure, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
             record = Record(
                 **fields,
                 status="failed",
@@ -198,8 +200,8 @@ class _Run:
             record.save(root)
         except KpbenchError as error:
             return Outcome(cell, "failed", str(error), record, traceback.format_exc())
-        if record.error is not None:
-            return Outcome(cell, "failed", str(record.error), record, trace)
+        if failure:
+            return Outcome(cell, "failed", failure, record, trace)
         return Outcome(cell, "ok", reason, record)
 
     def _fit(
@@ -213,9 +215,9 @@ class _Run:
                 f"{protocol.name} has {len(discovery)} image to discover keypoints in; "
                 "at least 2 are needed"
             )
-        stem = identity.stem(self.settings.results)
-        training = stem.with_name(f"{stem.name}.training")
-        if stem.with_name(f"{stem.name}.json").exists():
+        root = self.settings.results
+        training = identity.file(root, "training")
+        if identity.file(root, "json").exists():
             shutil.rmtree(training, ignore_errors=True)  # of other code: not to be resumed
         context = FitContext(
             device=self.settings.device,
@@ -233,7 +235,7 @@ class _Run:
             context=context,
         )
         seconds = {"fit": round(time.perf_counter() - clock, 3)}
-        method.save(stem.with_name(f"{stem.name}.model"))
+        method.save(identity.file(root, "model"))
         shutil.rmtree(training, ignore_errors=True)
         return seconds
 
@@ -244,10 +246,8 @@ class _Run:
         if method.depends_on is None or identity.dependency is None:
             return None
         other = self._configured(method.depends_on, protocol)
-        stem = identity.dependency.stem(self.settings.results)
-        folder = stem.with_name(f"{stem.name}.model")
         try:
-            other.load(folder)
+            other.load(identity.dependency.file(self.settings.results, "model"))
         except CheckpointError:
             needed = Cell(other.name, cell.protocol, cell.seed)
             found = self._train_and_score(
@@ -279,7 +279,18 @@ class _Run:
         machine = collect(self.settings.device)
         times = {"started": started, "finished": now()}
         code = {"source": _source(identity), "precision": self.settings.precision}
+        if found := self._dependency_hash(identity):
+            code["dependency"] = found
         return {**machine, **code, **times}
+
+    def _dependency_hash(self, identity: Identity) -> str | None:
+        if identity.dependency is None:
+            return None
+        return checkpoint_hash(identity.dependency.file(self.settings.results, "model"))
+
+
+def _keep(path: Path, data: bytes) -> Artifact:
+    return Artifact(file=path.name, sha256=write_artifact(path, data))
 
 
 def _source(identity: Identity) -> str:

@@ -25,6 +25,7 @@ from kpbench.api import (
 )
 from kpbench.errors import KpbenchError, MissingPackageError, UnknownNameError
 from kpbench.evaluators import Detections, EvaluatorSpec, evaluate
+from kpbench.flips import permutation
 from kpbench.measure import predict
 from kpbench.registry import Kind, available, load_method, load_protocol
 
@@ -184,6 +185,8 @@ def _check_evaluator(who: str, spec: EvaluatorSpec, splits: Splits) -> None:
         )
         return found.value
 
+    swap = permutation(spec.pairs, train.landmarks.shape[1])
+    assert (swap[swap] == np.arange(len(swap))).all(), f"{who}: swapping twice under {name} differs"
     sign = -1 if spec.higher_is_better else 1
     perfect = 100.0 if spec.higher_is_better else 0.0
     oracle = value(train.landmarks, test.landmarks)

@@ -6,7 +6,7 @@ import pytest
 
 from kpbench.registry import available, load_method, load_protocol
 from kpbench.testing import check_installed, check_method, check_protocol
-from tests.conftest import Install, bright
+from tests.conftest import TOY_PROTOCOL, Install, bright
 
 
 @pytest.mark.parametrize("name", sorted(available("methods")))
@@ -22,7 +22,7 @@ def test_protocol(name: str) -> None:
 BAD = {
     "order": (
         bright("order", predict="points = points + 0.1 * points.mean()"),
-        "others or on order",
+        "an image alone gets other",
     ),
     "drift": (
         bright("drift", predict="points = points + 1e-3 * np.random.rand()"),
@@ -49,21 +49,26 @@ def test_the_checks_can_fail(name: str, install: Install) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("toy_labelled(20, seed=2)", "toy_labelled(20, seed=1)", "20 test images are training"),
+        (
+            "(train.images, train, test)",
+            "(train.images, train, replace(test, images=train.images[:20]))",
+            "20 test images are training",
+        ),
         ('"test": 20', '"test": 21', "test has 20 images, announced 21"),
-        ("bias=True", 'test_flip="labels", pairs=((3, 1),), n_landmarks=4', None),
+        ("bias=True", "bias=True, pairs=((0, 1), (1, 2)), n_landmarks=4", "swapping twice"),
         ('("top", "right", "bottom", "left")', '("top",)', "4 landmarks, 1 names"),
         ('f"discs-{recipe}"', '"discs"', "fingerprint"),
         ('evaluator = "toy_discs/strict"', 'evaluator = "toy_discs/x"', "is none of"),
     ],
 )
-def test_the_protocol_checks_can_fail(
-    old: str, new: str, words: str | None, install: Install
-) -> None:
-    from tests.conftest import TOY_PROTOCOL
-
+def test_the_protocol_checks_can_fail(old: str, new: str, words: str, install: Install) -> None:
     assert old in TOY_PROTOCOL
     install("protocols", {"toy_discs": TOY_PROTOCOL.replace(old, new)})
     [found] = check_installed(["toy_discs"])
-    assert (found.status, words or "") == ("failed" if words else "ok", words or "")
-    assert (words or "") in found.reason
+    assert found.status == "failed"
+    assert words in found.reason
+
+
+def test_a_sound_protocol_passes(toy_discs: str) -> None:
+    [found] = check_installed([toy_discs])
+    assert (found.status, found.reason) == ("ok", "")
