@@ -33,7 +33,7 @@ from kpbench.types import (
 )
 
 if TYPE_CHECKING:
-    from kpbench.evaluators import EvaluatorSpec
+    from kpbench.spec import EvaluatorSpec
 
 __all__ = [
     "RECIPES",

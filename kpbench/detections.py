@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kpbench.api import Array, read_only
 from kpbench.errors import InvalidInputError
+from kpbench.types import Array, read_only
 
 
 @dataclass(frozen=True)

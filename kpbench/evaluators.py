@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kpbench.api import Array, read_only
 from kpbench.detections import Detections
 from kpbench.errors import InvalidInputError, UndefinedScoreError, UnknownNameError
 from kpbench.flips import (
@@ -31,6 +30,7 @@ from kpbench.presets import EVALUATORS
 from kpbench.regression import LandmarkRegressor, fit_regressor, fitted_values, inliers
 from kpbench.spec import EvaluatorSpec
 from kpbench.stats import bootstrap_interval
+from kpbench.types import Array, read_only
 
 __all__ = [
     "EVALUATORS",

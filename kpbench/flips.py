@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from kpbench.api import Array
 from kpbench.metrics import l2_errors
+from kpbench.types import Array
 
 Pairs = tuple[tuple[int, int], ...]
 """(left, right) landmark indices."""

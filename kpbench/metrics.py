@@ -11,8 +11,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from kpbench.api import Array
 from kpbench.errors import InvalidInputError, UndefinedScoreError
+from kpbench.types import Array
 
 Aggregation = Literal["image_mean", "pooled_mean", "image_sum", "component_sum", "group_mean"]
 """How errors (N, C) become a number:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kpbench.api import Array
 from kpbench.errors import InvalidInputError, UndefinedScoreError
+from kpbench.types import Array
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, cast, get_args
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from kpbench.api import Array
 from kpbench.errors import InvalidInputError, RecordError, UndefinedScoreError
 from kpbench.metrics import Aggregation, aggregate, aggregate_resamples
+from kpbench.types import Array
 
 if TYPE_CHECKING:
     from kpbench.evaluators import Evaluation
