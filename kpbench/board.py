@@ -158,6 +158,8 @@ class Board:
 
     def ranks(self, evaluator: str) -> dict[str, int]:
         """Return rank by label: one more than the number of rows that are better beyond noise."""
+        if not self.ranked:
+            return {}
         sign = -1 if self.example(evaluator).higher_is_better else 1
 
         def better(a: Row, b: Row) -> bool:

@@ -21,7 +21,7 @@ the person. Rows without a rank are references, or incomplete for the reason giv
 
 
 def write_pages(folder: Path) -> list[Path]:
-    """Write every page that is not up to date and return their paths.
+    """Write every page, remove those without records, and return the paths.
 
     Args:
         folder: holds `results/` and `published.csv`; the pages go there.

@@ -36,27 +36,25 @@ def grid(methods: Iterable[str], protocols: Iterable[str], seeds: Iterable[int])
     ordered: list[str] = []
 
     def add(name: str) -> None:
-        find("methods", name)
-        try:
-            depends_on = load_method(name).depends_on
-        except KpbenchError:
-            depends_on = None
+        depends_on = _loaded(name, "depends_on", None)
         if depends_on is not None:
             add(depends_on)
         if name not in ordered:
             ordered.append(name)
 
-    for name in sorted(methods, key=lambda name: (_is_published(name), name)):
+    for name in sorted(methods, key=lambda name: (_loaded(name, "paper", "unknown") != "", name)):
         add(name)
-    for protocol in (protocols := list(protocols)):
+    protocols, seeds = list(protocols), list(seeds)
+    for protocol in protocols:
         find("protocols", protocol)
-    seeds = list(seeds)
     return [Cell(m, p, s) for p in protocols for s in seeds for m in ordered]
 
 
-def _is_published(name: str) -> bool:
+def _loaded(name: str, attribute: str, otherwise: str | None) -> str | None:
+    """Return an attribute of a method; a method that cannot be loaded fails later, in its cell."""
     find("methods", name)
     try:
-        return load_method(name).paper != ""
+        value: str | None = getattr(load_method(name), attribute)
     except KpbenchError:
-        return True
+        return otherwise
+    return value

@@ -64,6 +64,17 @@ def test_incomplete_row_has_no_rank_and_the_reason(folder: Path) -> None:
     assert "1/2" in fails
 
 
+def test_a_board_on_which_everything_failed_is_still_a_page(
+    tmp_path: Path, toy_discs: str, install: Install
+) -> None:
+    install("methods", {"fails": bright("fails", fit="1 / 0")})
+    list(evaluate(grid(["fails"], [toy_discs], [0]), Settings(tmp_path / "results")))
+    pages = render(tmp_path)
+    assert "| – " in pages[tmp_path / "README.md"]
+    assert "fails v1, seed 0" in pages[tmp_path / "toy_discs.md"]
+    assert "failed" in pages[tmp_path / "toy_discs.md"]
+
+
 def test_numbers_on_the_page_are_those_of_the_records(folder: Path) -> None:
     values = {
         record.identity.method: record.scores["toy_discs/strict"].value
