@@ -39,6 +39,7 @@ __all__ = [
     "RECIPES",
     "SIGNALS",
     "Array",
+    "ConfigurableProtocol",
     "Device",
     "EvaluationProtocol",
     "FitContext",
@@ -48,6 +49,7 @@ __all__ = [
     "Labelled",
     "Method",
     "MethodBase",
+    "PreparedProtocol",
     "Progress",
     "Recipe",
     "Signal",
@@ -290,5 +292,44 @@ class EvaluationProtocol(Protocol):
             device: where data that has to be made is made.
             signals: optional signals that must be present in every split.
             progress: told about data that is being made.
+        """
+        ...
+
+
+@runtime_checkable
+class ConfigurableProtocol(EvaluationProtocol, Protocol):
+    """A protocol with arguments, e.g. which background; those that are set are in the identity."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """What can be chosen, JSON-serialisable, and how it is chosen here."""
+        ...
+
+    def configured(self, arguments: Mapping[str, Any]) -> EvaluationProtocol:
+        """Return the protocol with other arguments.
+
+        Raises:
+            UnknownNameError: there is no such argument, or no such value of it.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparedProtocol(EvaluationProtocol, Protocol):
+    """A protocol whose data has to be packed once before its fingerprint is known."""
+
+    def prepare(self, recipe: Recipe, progress: Progress = no_progress) -> None:
+        """Pack the data as far as that has not been done.
+
+        Raises:
+            MissingDataError: the data is not on this machine; says how to get it.
+        """
+        ...
+
+    def signal_fingerprint(self, recipe: Recipe, signals: Sequence[Signal]) -> str:
+        """Return a hash of how computed signals (depth) were made, "" when none was.
+
+        Raises:
+            MissingDataError: a signal has not been computed; holds the command.
         """
         ...

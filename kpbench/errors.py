@@ -60,7 +60,15 @@ class CheckpointError(KpbenchError):
 
 
 class CacheError(KpbenchError):
-    """Rendered data in the user's cache is truncated or altered."""
+    """Rendered or packed data in the user's cache is truncated or altered."""
+
+
+class MissingDataError(KpbenchError):
+    """A data set, or a signal computed from it, is not on this machine; says how to get it."""
+
+
+class DataError(KpbenchError):
+    """Files of a data set are missing, unreadable, or not what their format says; names the file."""
 
 
 class MissingWeightsError(KpbenchError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -68,11 +68,11 @@ def check_method(method: Method, n_keypoints: int = 4) -> None:
     text = json.dumps(dict(fitted.params()), allow_nan=False)
     assert json.loads(text) == dict(fitted.params()), f"{who}: params() is not plain JSON"
     order = np.random.default_rng(1).permutation(len(labelled))
-    shuffled = _points(fitted, _subset(labelled, order), n_keypoints)
+    shuffled = _points(fitted, labelled[order], n_keypoints)
     _close(
         shuffled, points[order], f"{who}: one image's keypoints depend on the others or on order"
     )
-    alone = _points(fitted, _subset(labelled, order[:1]), n_keypoints)
+    alone = _points(fitted, labelled[order[:1]], n_keypoints)
     _close(alone, points[order[:1]], f"{who}: an image alone gets other keypoints than in a batch")
     _close(_points(fitted, labelled, n_keypoints), points, f"{who}: a second predict differs")
     again = _points(_fitted(method, labelled, n_keypoints), labelled, n_keypoints)
@@ -106,16 +106,6 @@ def _fitted(method: Method, labelled: Labelled, n_keypoints: int) -> Method:
 
 def _points(method: Method, labelled: Labelled, n_keypoints: int) -> Array:
     return np.asarray(predict(method, labelled, n_keypoints).points)
-
-
-def _subset(labelled: Labelled, index: Array) -> Labelled:
-    return replace(
-        labelled,
-        images=labelled.images[index],
-        landmarks=labelled.landmarks[index],
-        visible=labelled.visible[index],
-        groups=None if labelled.groups is None else labelled.groups[index],
-    )
 
 
 def _close(found: Array, wanted: Array, message: str) -> None:

@@ -123,12 +123,20 @@ class Labelled:
         landmarks: (N, L, 2) float, (x, y) in [0, 1]; 0 where not visible.
         visible: (N, L) bool; False where the label is missing.
         groups: (N,) identity of what is shown (person, subject), for leak checks; None if unknown.
+        activities: (N,) str, what is done in each image, for means over activities; None if unknown.
+        boxes: (N, 4) float, x, y, width and height of the object in [0, 1] of the image, for errors
+            in units of the object; None if unknown.
+        aspect: (N,) float, width / height of what the image shows, for an image that was squashed
+            into a square; None: nothing was.
     """
 
     images: ImageSet
     landmarks: Array
     visible: Array
     groups: Array | None = None
+    activities: Array | None = None
+    boxes: Array | None = None
+    aspect: Array | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and finiteness, and take read-only views."""
@@ -144,12 +152,22 @@ class Labelled:
             )
         if not np.isfinite(self.landmarks).all():
             raise InvalidInputError("landmarks contain NaN or infinity; mark them not visible")
+        sizes = {"groups": (n,), "activities": (n,), "boxes": (n, 4), "aspect": (n,)}
+        for name, size in sizes.items():
+            value = getattr(self, name)
+            if value is not None and np.shape(value) != size:
+                raise InvalidInputError(f"{name} must have shape {size}, got {np.shape(value)}")
         for name in ("landmarks", "visible"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.images)
+
+    def __getitem__(self, index: slice | Array) -> Labelled:
+        """Return a subset (slice, boolean mask or index array), annotation included."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Labelled(**{k: None if v is None else v[index] for k, v in kept.items()})
 
 
 @dataclass(frozen=True)

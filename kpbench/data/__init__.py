@@ -1,0 +1,1 @@
+"""Data sets that the user has: where they lie, how they are read, packed and checked."""

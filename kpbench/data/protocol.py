@@ -1,0 +1,248 @@
+"""Protocols on data sets that the user has. Imports no image library: listing them stays fast."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from kpbench.api import (
+    Array,
+    Device,
+    ImageSet,
+    Labelled,
+    Progress,
+    Recipe,
+    Signal,
+    Splits,
+    no_progress,
+)
+from kpbench.data.source import Source
+from kpbench.errors import InvalidInputError, UnknownNameError
+from kpbench.evaluators import evaluators_of
+from kpbench.spec import EvaluatorSpec
+
+if TYPE_CHECKING:
+    from kpbench.data.packed import Packed, PackedSet
+
+LIMITS: Mapping[Recipe, Mapping[str, int | None]] = {
+    "smoke": {"train": 96, "test": 24},
+    "quick": {"train": 1500, "test": 300},
+    "paper": {"train": None, "test": None},
+}
+"""Images of a part at most; they are taken evenly spaced from the whole part."""
+SPLITS = ("discovery", "regression", "test")
+
+
+@dataclass(frozen=True)
+class RealProtocol:
+    """A protocol on a data set on the user's disk; satisfies `api.EvaluationProtocol`.
+
+    Attributes:
+        name: of the protocol, as its module.
+        description: one sentence.
+        paper: whose split, K and metric it takes.
+        role: see `api.EvaluationProtocol`.
+        n_keypoints: K.
+        landmarks: names of the annotated landmarks.
+        evaluator: name of the default evaluator.
+        source: reads the data; its fields are the protocol's arguments.
+        published: {"discovery", "regression", "test"}: images that the paper reports.
+        pixels: side of the packed images.
+        version: of the protocol.
+        default: whether it runs without being named.
+        shared_identities: why test shows identities of training in the published split, if it does.
+        depth: name of the model in `kpbench.depth` whose maps are the signal "depth".
+    """
+
+    name: str
+    description: str
+    paper: str
+    role: str
+    n_keypoints: int
+    landmarks: Sequence[str]
+    evaluator: str
+    source: Source
+    published: Mapping[str, int]
+    pixels: int = 128
+    version: int = 1
+    default: bool = False
+    shared_identities: str = ""
+    depth: str = "midas_swin2_large"
+    signals: Sequence[Signal] = field(default=("depth",))
+
+    @property
+    def evaluators(self) -> Sequence[EvaluatorSpec]:
+        """The default evaluator and the others that a run is scored under."""
+        return evaluators_of(self.evaluator.partition("/")[0])
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """What can be chosen about the data, and how it is chosen here."""
+        return {**self.source.arguments, "depth": self.depth}
+
+    def configured(self, arguments: Mapping[str, Any]) -> Self:
+        """Return the protocol with other arguments.
+
+        Raises:
+            UnknownNameError: there is no such argument, or no such value of it.
+        """
+        own = {k: v for k, v in arguments.items() if k != "depth"}
+        unknown = [k for k in own if k not in self.source.arguments]
+        if unknown:
+            raise UnknownNameError.of(f"argument of {self.name}", unknown[0], self.arguments)
+        depth = str(arguments.get("depth", self.depth))
+        return replace(self, source=self.source.configured(own), depth=depth)
+
+    def sizes(self, recipe: Recipe) -> Mapping[str, int]:
+        """Return {"discovery", "regression", "test"}: images, and {"pixels"}: their side.
+
+        The sizes are those found where the data was packed, else the published ones.
+        """
+        from kpbench.data.locate import find_root
+
+        sizes = {}
+        root = find_root(self.source.dataset)
+        for split in SPLITS:
+            limit = _limit(recipe, split)
+            count = self.published[split] if limit is None else min(limit, self.published[split])
+            if root is not None:
+                count = self.packed(recipe, split).count_if_packed() or count
+            sizes[split] = count
+        return {**sizes, "pixels": self.pixels}
+
+    def packed(self, recipe: Recipe, split: str) -> PackedSet:
+        """Return which packed set a split is.
+
+        Raises:
+            MissingDataError: the user's config names no folder of the data set.
+        """
+        from kpbench.data.locate import require_root
+        from kpbench.data.packed import PackedSet
+
+        return PackedSet(
+            protocol=self.name,
+            version=self.version,
+            source=self.source,
+            root=require_root(self.source.dataset),
+            part=self.source.parts[split],
+            limit=_limit(recipe, split),
+            pixels=self.pixels,
+        )
+
+    def prepare(self, recipe: Recipe, progress: Progress = no_progress) -> None:
+        """Pack all splits, as far as that has not been done.
+
+        Raises:
+            MissingDataError: the user's config names no folder of the data set.
+            DataError: files are missing or unreadable; names them.
+            StorageError: the cache cannot be written, or has too little space.
+        """
+        for split in SPLITS:
+            self.packed(recipe, split).make(progress)
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Return a hash of the files and labels of all splits; packs them first when necessary."""
+        self.prepare(recipe)
+        parts = {
+            "protocol": [self.name, self.version, self.pixels],
+            "arguments": dict(self.source.arguments),
+            "landmarks": list(self.landmarks),
+            "data": {s: self.packed(recipe, s).open().digest for s in SPLITS},
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def signal_fingerprint(self, recipe: Recipe, signals: Sequence[Signal]) -> str:
+        """Return a hash of how the named signals were computed; "" when none of them was.
+
+        Raises:
+            MissingDataError: depth was not computed; holds the command.
+        """
+        if "depth" not in signals:
+            return ""
+        from kpbench.depth import depth_fingerprint
+
+        found = {s: depth_fingerprint(self.depth, self.packed(recipe, s)) for s in SPLITS}
+        return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+    def splits(
+        self,
+        recipe: Recipe,
+        *,
+        device: Device = "cpu",
+        signals: Sequence[Signal] = (),
+        progress: Progress = no_progress,
+    ) -> Splits:
+        """Open the packed data, packing it first when necessary.
+
+        Masks are present where the data set has them for a whole part.
+
+        Args:
+            recipe: selects the sizes.
+            device: not used: nothing is made on a device.
+            signals: "depth" adds the maps that `kpbench data depth` computed.
+            progress: told about images being packed.
+
+        Raises:
+            MissingDataError: the data set, or its depth, is not there; says how to get it.
+            DataError: files are missing or unreadable; names them.
+            CacheError: the packed data was altered.
+            StorageError: the cache cannot be written.
+        """
+        for name in signals:
+            if name not in self.signals:
+                known = ", ".join(self.signals)
+                raise InvalidInputError(f"{self.name} has no signal {name!r}; it has: {known}")
+        self.prepare(recipe, progress)
+        parts = {s: self.packed(recipe, s) for s in SPLITS}
+        images = {s: self._images(parts[s], "depth" in signals) for s in SPLITS}
+        return Splits(
+            images["discovery"],
+            _labelled(images["regression"], parts["regression"].open()),
+            _labelled(images["test"], parts["test"].open()),
+        )
+
+    def _images(self, part: PackedSet, with_depth: bool) -> ImageSet:
+        depth = None
+        if with_depth:
+            from kpbench.depth import load_depth
+
+            depth = load_depth(self.depth, part)
+        packed = part.open()
+        return ImageSet(packed.images, depth, packed.mask)
+
+
+def _labelled(images: ImageSet, packed: Packed) -> Labelled:
+    if packed.landmarks is None or packed.visible is None:
+        raise InvalidInputError("a part without annotation cannot be regressed or tested")
+    return Labelled(
+        images,
+        packed.landmarks,
+        packed.visible,
+        packed.groups,
+        packed.activities,
+        packed.boxes,
+        packed.aspect,
+    )
+
+
+def evenly_spaced(n: int, limit: int | None) -> Array:
+    """Return the indices of at most `limit` of n rows, evenly spaced, ascending.
+
+    Example:
+        >>> evenly_spaced(10, 4).tolist(), evenly_spaced(3, None).tolist()
+        ([0, 2, 5, 7], [0, 1, 2])
+    """
+    if limit is None or limit >= n:
+        return np.arange(n)
+    return np.asarray(np.arange(limit) * n // limit)
+
+
+def _limit(recipe: Recipe, split: str) -> int | None:
+    if recipe not in LIMITS:
+        raise UnknownNameError.of("recipe", recipe, LIMITS)
+    return LIMITS[recipe]["test" if split == "test" else "train"]

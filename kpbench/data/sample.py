@@ -1,0 +1,162 @@
+"""One image of a real data set: decoded, cropped, resized, with its annotation in [0, 1]."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kpbench.api import Array
+from kpbench.data.source import Box, Rows, Source
+from kpbench.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MASK_THRESHOLD = 127
+"""A mask pixel above it is the object: masks are 1-bit or 0/255 in every data set here."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as its protocol shows it.
+
+    Attributes:
+        image: (S, S, 3) uint8.
+        mask: (S, S) bool, or None.
+        landmarks: (L, 2) float64, (x, y) = pixels of the file / size of the region, as the papers'
+            loaders compute it; 0 where not visible; None without annotation.
+        visible: (L,) bool, or None without annotation.
+        box: (4,) float64, x, y, width and height of the object in [0, 1], or None.
+        aspect: width / height of the region.
+        digest: sha256 of the files that were read and of the annotation.
+    """
+
+    image: Array
+    mask: Array | None
+    landmarks: Array | None
+    visible: Array | None
+    box: Array | None
+    aspect: float
+    digest: bytes
+
+
+def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> Sample:
+    """Read image i of a part.
+
+    Args:
+        root: folder of the data set.
+        source: how it is read.
+        rows: of the part.
+        i: which image.
+        pixels: side S of the result.
+
+    Raises:
+        DataError: a file is missing or unreadable, or the annotation is not finite; names the file.
+    """
+    data = read_bytes(root / str(rows.files[i]))
+    opened = open_image(data, str(rows.files[i]))
+    digest = hashlib.sha256(data)
+    points = seen = None
+    if rows.landmarks is not None or rows.labels is not None:
+        points, seen = source.labels(root, rows, i, opened.size)
+        _check_labels(points, seen, str(rows.files[i]))
+    region = source.region(rows, i, opened.size, points)
+    corner, size = np.array(region[:2]), np.array(region[2:]) - np.array(region[:2])
+    if not (np.isfinite(region).all() and (size > 0).all()):
+        raise DataError(f"{rows.files[i]}: the region to show is empty or not finite: {region}")
+    mask = None
+    if rows.masks is not None:
+        content = read_bytes(root / str(rows.masks[i]))
+        digest.update(content)
+        opened_mask = open_image(content, str(rows.masks[i])).convert("L")
+        mask = cropped(opened_mask, _scaled(region, opened.size, opened_mask.size), pixels)
+        mask = mask > MASK_THRESHOLD
+    if points is not None and seen is not None:
+        points = np.where(seen[:, None], (points - corner) / size, 0.0)
+        digest.update(np.ascontiguousarray(points, "<f8").tobytes() + seen.tobytes())
+    box = None
+    if rows.boxes is not None:
+        upper, lower = rows.boxes[i, :2], rows.boxes[i, 2:]
+        box = np.concatenate([(upper - corner) / size, (lower - upper) / size])
+    image = source.finish(cropped(opened.convert("RGB"), region, pixels), mask)
+    return Sample(image, mask, points, seen, box, float(size[0] / size[1]), digest.digest())
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def open_image(data: bytes, name: str) -> Image:
+    """Decode an image file.
+
+    Raises:
+        DataError: it is truncated, corrupt, or no image.
+    """
+    from PIL import Image
+
+    try:
+        opened = Image.open(io.BytesIO(data))
+        opened.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is no readable image: {error}") from error
+    if opened.mode == "1":  # a 1-bit mask becomes 0 and 255, like any other
+        return opened.convert("L")
+    return opened
+
+
+def cropped(image: Image, region: Box, pixels: int) -> Any:
+    """Return a region resized to a square, uint8 (S, S) or (S, S, 3); black outside of the image.
+
+    Args:
+        image: grey or RGB.
+        region: what to show, in pixels, may reach outside of the image.
+        pixels: side S.
+    """
+    from PIL import Image
+
+    width, height = image.size
+    whole = region == (0.0, 0.0, float(width), float(height))
+    if whole and image.size == (pixels, pixels):
+        return np.asarray(image)
+    left, top, right, bottom = region
+    if left < 0 or top < 0 or right > width or bottom > height:
+        # onto a canvas that holds all of it; whole pixels, so that nothing is resampled twice
+        shift = int(np.floor(min(left, 0))), int(np.floor(min(top, 0)))
+        far = int(np.ceil(max(right, width))), int(np.ceil(max(bottom, height)))
+        canvas = Image.new(image.mode, (far[0] - shift[0], far[1] - shift[1]))
+        canvas.paste(image, (-shift[0], -shift[1]))
+        image = canvas
+        left, right = left - shift[0], right - shift[0]
+        top, bottom = top - shift[1], bottom - shift[1]
+    resized = image.resize(
+        (pixels, pixels), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
+    )
+    return np.asarray(resized)
+
+
+def _scaled(region: Box, size: tuple[int, int], other: tuple[int, int]) -> Box:
+    """Return the region in an image of another size that shows the same."""
+    if size == other:
+        return region
+    x, y = other[0] / size[0], other[1] / size[1]
+    return (region[0] * x, region[1] * y, region[2] * x, region[3] * y)
+
+
+def _check_labels(points: Array, seen: Array, name: str) -> None:
+    if points.ndim != 2 or points.shape[1] != 2 or seen.shape != points.shape[:1]:
+        raise DataError(f"{name}: landmarks of shape {points.shape}, visibility {seen.shape}")
+    if not np.isfinite(points[seen]).all():
+        raise DataError(f"{name}: a landmark is NaN or infinite")
