@@ -11,7 +11,7 @@ from kpbench.api import RECIPES, Device, Recipe
 from kpbench.errors import InvalidInputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from kpbench.runner import Settings
+    from kpbench.run import Settings
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -85,12 +85,20 @@ def settings_from(
     overrides: Sequence[str] = (),
 ) -> Settings:
     """Return the settings of a run, names and values checked."""
-    from kpbench.registry import find
-    from kpbench.runner import Settings
+    from kpbench.registry import available
+    from kpbench.run import Settings
 
-    parameters = parse_overrides(overrides)
-    for method in parameters:
-        find("methods", method)
+    methods, protocols = available("methods"), available("protocols")
+    chosen = parse_overrides(overrides)
+    for name in chosen:
+        if name not in methods and name not in protocols:
+            raise UnknownNameError.of("method or protocol", name, [*methods, *protocols])
     return Settings(
-        results, parse_recipe(recipe), parse_device(device), precision, rerun, parameters
+        results,
+        parse_recipe(recipe),
+        parse_device(device),
+        precision,
+        rerun,
+        overrides={name: values for name, values in chosen.items() if name in methods},
+        arguments={name: values for name, values in chosen.items() if name not in methods},
     )

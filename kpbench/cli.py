@@ -28,7 +28,11 @@ Methods = Annotated[list[str] | None, typer.Option("--method", "-m", help="Repea
 Protocols = Annotated[list[str] | None, typer.Option("--protocol", "-p", help="Repeat likewise.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A parameter of a method: METHOD.NAME=VALUE, e.g. autolink.steps=9"),
+    typer.Option(
+        "--set",
+        help="A parameter of a method or an argument of a protocol: NAME.PARAMETER=VALUE, e.g. "
+        "autolink.steps=9, people_background.k=8",
+    ),
 ]
 Precision = Annotated[str, typer.Option(help="A Lightning precision, e.g. bf16-mixed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -80,6 +84,13 @@ def evaluate(
     results: Results = Path("results"),
     rerun: Annotated[bool, typer.Option(help="Run again what has a record.")] = False,
     set_: Set = None,
+    train_on: Annotated[
+        list[str] | None,
+        typer.Option(help="Train on this protocol's images, whatever is tested on; repeat."),
+    ] = None,
+    test_on: Annotated[
+        list[str] | None, typer.Option(help="With --train-on: the same as --protocol.")
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Print the traceback of a failure.")] = False,
 ) -> None:
     """Train and score methods on protocols; finished cells are kept and reused."""
@@ -88,8 +99,12 @@ def evaluate(
     from kpbench.registry import available
 
     settings = settings_from(results, recipe, device, precision, rerun, set_ or [])
+    named = [*(protocol or []), *(test_on or [])]
     cells = grid(
-        method or list(available("methods")), protocol or default_protocols(), parse_seeds(seeds)
+        method or list(available("methods")),
+        named or default_protocols(),
+        parse_seeds(seeds),
+        train_on or [],
     )
     raise typer.Exit(run_and_report(cells, settings, verbose=verbose))
 

@@ -68,7 +68,7 @@ class MissingDataError(KpbenchError):
 
 
 class DataError(KpbenchError):
-    """Files of a data set are missing, unreadable, or not what their format says; names the file."""
+    """Files of a data set are missing, unreadable or not what their format says; names them."""
 
 
 class MissingWeightsError(KpbenchError):

@@ -25,16 +25,25 @@ class Measured:
     seconds: Mapping[str, float]
 
 
-def measure(method: Method, protocol: EvaluationProtocol, splits: Splits) -> Measured:
+def measure(
+    method: Method, protocol: EvaluationProtocol, splits: Splits, n_keypoints: int | None = None
+) -> Measured:
     """Predict both labelled splits and score them under every evaluator of the protocol.
+
+    Args:
+        method: fitted.
+        protocol: scores.
+        splits: its data.
+        n_keypoints: K of the method, where it was trained for another protocol.
 
     Raises:
         ContractError: the predictions break the contract.
         UndefinedScoreError: an evaluator has nothing to average.
     """
     clock = time.perf_counter()
-    train = predict(method, splits.regression, protocol.n_keypoints)
-    test = predict(method, splits.test, protocol.n_keypoints)
+    k = n_keypoints or protocol.n_keypoints
+    train = predict(method, splits.regression, k)
+    test = predict(method, splits.test, k)
     predicted = time.perf_counter()
     evaluations = [
         evaluate(spec, detections(train, splits.regression), detections(test, splits.test))

@@ -19,7 +19,7 @@ from kpbench.registry import load_method
 from kpbench.storage import check_writable, write_atomically
 
 if TYPE_CHECKING:
-    from kpbench.runner import Settings
+    from kpbench.run import Settings
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 

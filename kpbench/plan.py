@@ -11,15 +11,24 @@ from kpbench.registry import available, find, load_method, load_protocol
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry of the grid."""
+    """One entry of the grid.
+
+    Attributes:
+        method: name of the method.
+        protocol: name of the protocol that scores.
+        seed: of the training.
+        train_on: name of the protocol whose images it is trained on, when that is another one.
+    """
 
     method: str
     protocol: str
     seed: int
+    train_on: str | None = None
 
     def __str__(self) -> str:
         """Return "protocol / method / seed n"."""
-        return f"{self.protocol} / {self.method} / seed {self.seed}"
+        trained = f" trained on {self.train_on}" if self.train_on else ""
+        return f"{self.protocol} / {self.method}{trained} / seed {self.seed}"
 
 
 def default_protocols() -> list[str]:
@@ -27,8 +36,19 @@ def default_protocols() -> list[str]:
     return [name for name in available("protocols") if load_protocol(name).default]
 
 
-def grid(methods: Iterable[str], protocols: Iterable[str], seeds: Iterable[int]) -> list[Cell]:
+def grid(
+    methods: Iterable[str],
+    protocols: Iterable[str],
+    seeds: Iterable[int],
+    train_on: Iterable[str] = (),
+) -> list[Cell]:
     """Return the cells, each method after the one that it depends on and reference rows first.
+
+    Args:
+        methods: their names.
+        protocols: names of those that score.
+        seeds: of the trainings.
+        train_on: names of the protocols whose images are trained on; each protocol's own if empty.
 
     Raises:
         UnknownNameError: a name is not installed.
@@ -44,10 +64,16 @@ def grid(methods: Iterable[str], protocols: Iterable[str], seeds: Iterable[int])
 
     for name in sorted(methods, key=lambda name: (_loaded(name, "paper", "unknown") != "", name)):
         add(name)
-    protocols, seeds = list(protocols), list(seeds)
-    for protocol in protocols:
+    protocols, seeds, origins = list(protocols), list(seeds), list(train_on)
+    for protocol in (*protocols, *origins):
         find("protocols", protocol)
-    return [Cell(m, p, s) for p in protocols for s in seeds for m in ordered]
+    return [
+        Cell(m, p, s, origin if origin != p else None)
+        for p in protocols
+        for origin in origins or [p]
+        for s in seeds
+        for m in ordered
+    ]
 
 
 def _loaded(name: str, attribute: str, otherwise: str | None) -> str | None:

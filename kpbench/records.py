@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from kpbench.api import Device, Recipe
 from kpbench.errors import RecordError
@@ -26,7 +34,23 @@ class _Frozen(BaseModel):
 
 
 class Identity(_Frozen):
-    """What was measured. Equal identities must give equal scores."""
+    """What was measured. Equal identities must give equal scores.
+
+    Attributes:
+        protocol: name of the protocol that scored.
+        protocol_version: its version.
+        data: fingerprint of its data, and of computed signals that the method was shown.
+        method: name of the method.
+        method_version: its version.
+        params: its parameters.
+        n_keypoints: K.
+        seed: of the training.
+        recipe: how much training.
+        device: class of the device.
+        dependency: the run that trained the method that this one depends on.
+        arguments: arguments of the protocol that differ from its default.
+        trained_on: the run, on another protocol, whose fitted method was scored (transfer).
+    """
 
     protocol: str
     protocol_version: int
@@ -39,6 +63,17 @@ class Identity(_Frozen):
     recipe: Recipe
     device: Device
     dependency: Identity | None = None
+    arguments: Mapping[str, Any] = {}
+    trained_on: Identity | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the later fields where they say nothing, so that old digests stay."""
+        written: dict[str, Any] = write(self)
+        for name in ("arguments", "trained_on"):
+            if not written.get(name):
+                written.pop(name, None)
+        return written
 
     def digest(self) -> str:
         """Return a short hash over everything in the identity."""

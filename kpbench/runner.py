@@ -5,37 +5,29 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kpbench.api import (
-    Device,
-    EvaluationProtocol,
-    FitContext,
-    Method,
-    Progress,
-    Recipe,
-    Signal,
-    Splits,
-    no_progress,
-)
-from kpbench.checkpoint import checkpoint_hash
+from kpbench.api import FitContext, Method, Progress, Splits, no_progress
 from kpbench.errors import (
     CheckpointError,
     ContractError,
     InvalidInputError,
     KpbenchError,
+    MissingDataError,
     MissingPackageError,
     RecordError,
 )
 from kpbench.measure import measure
 from kpbench.plan import Cell
-from kpbench.provenance import collect, failure_of, now, source_hash
-from kpbench.records import Artifact, Identity, Record, read_record
-from kpbench.registry import find, load_method, load_protocol
+from kpbench.provenance import collect, failure_of, now
+from kpbench.records import Artifact, Record, read_record
+from kpbench.run import Run, Settings, resolve
 from kpbench.storage import check_writable, write_artifact
+
+__all__ = ["Outcome", "Settings", "evaluate", "supervision"]
 
 
 @dataclass(frozen=True)
@@ -49,27 +41,6 @@ class Outcome:
     trace: str = ""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the grid is run.
-
-    Attributes:
-        results: folder of the records.
-        recipe: how much training.
-        device: "cpu" or "cuda".
-        precision: a Lightning precision string.
-        rerun: run again what has a record already.
-        overrides: parameters by method name, part of the identity.
-    """
-
-    results: Path
-    recipe: Recipe = "quick"
-    device: Device = "cpu"
-    precision: str = "32-true"
-    rerun: bool = False
-    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
 def evaluate(
     cells: Sequence[Cell], settings: Settings, progress: Progress = no_progress
 ) -> Iterator[Outcome]:
@@ -81,12 +52,12 @@ def evaluate(
         StorageError: the results folder cannot be written; nothing was run.
     """
     check_writable(settings.results)
-    run = _Run(settings, progress)
+    runner = _Runner(settings, progress)
     for cell in cells:
-        yield run.outcome(cell)
+        yield runner.outcome(cell)
 
 
-class _Run:
+class _Runner:
     """The data of the current protocol is kept between cells; all else is on disk."""
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
@@ -96,87 +67,55 @@ class _Run:
 
     def outcome(self, cell: Cell) -> Outcome:
         try:
-            protocol = load_protocol(cell.protocol)
-            method = self._configured(cell.method, protocol)
-            if lacking := _lacking(method, protocol):
-                return Outcome(cell, "skipped", f"{protocol.name} has no {', '.join(lacking)}")
-            identity = self._identity(method, protocol, cell.seed)
-            stored, reason = self._stored(identity)
-        except MissingPackageError as error:
+            run = resolve(cell, self.settings, self.progress)
+            if run.lacking:
+                return Outcome(
+                    cell, "skipped", f"{run.protocol.name} has no {', '.join(run.lacking)}"
+                )
+            stored, reason = self._stored(run)
+        except (MissingPackageError, MissingDataError) as error:
             return Outcome(cell, "skipped", str(error))
         except KpbenchError as error:
             return Outcome(cell, "failed", str(error), trace=traceback.format_exc())
         if stored is not None:
             return Outcome(cell, "cached", reason, stored)
-        return self._train_and_score(cell, method, protocol, identity, reason)
+        return self._train_and_score(run, reason)
 
-    def _configured(self, name: str, protocol: EvaluationProtocol) -> Method:
-        return load_method(name).configured(
-            role=protocol.role,
-            recipe=self.settings.recipe,
-            overrides=self.settings.overrides.get(name, {}),
-        )
-
-    def _identity(self, method: Method, protocol: EvaluationProtocol, seed: int) -> Identity:
-        dependency = None
-        if method.depends_on is not None:
-            other = self._configured(method.depends_on, protocol)
-            dependency = self._identity(other, protocol, seed)
-        return Identity(
-            protocol=protocol.name,
-            protocol_version=protocol.version,
-            data=protocol.fingerprint(self.settings.recipe),
-            method=method.name,
-            method_version=method.version,
-            params=dict(method.params()),
-            n_keypoints=protocol.n_keypoints,
-            seed=seed,
-            recipe=self.settings.recipe,
-            device=self.settings.device,
-            dependency=dependency,
-        )
-
-    def _stored(self, identity: Identity) -> tuple[Record | None, str]:
+    def _stored(self, run: Run) -> tuple[Record | None, str]:
         """Return the record to reuse, or None and why the cell has to run."""
-        path = identity.file(self.settings.results, "json")
+        path = run.identity.file(self.settings.results, "json")
         if self.settings.rerun:
             return None, "asked for"
         if not path.exists():
             return None, "new"
         record = read_record(path)
-        if record.identity != identity:
+        if record.identity != run.identity:
             raise RecordError(f"the record {path} has another identity; delete it or use --rerun")
         if record.status != "ok":
             return None, f"{record.status} before"
-        if record.provenance.get("source") != _source(identity):
+        if record.provenance.get("source") != run.source:
             return None, "its code changed"
-        trained_on, found = record.provenance.get("dependency"), self._dependency_hash(identity)
-        if trained_on and found and trained_on != found:
+        built_on = record.provenance.get("dependency")
+        found = run.dependency_hash(self.settings.results)
+        if built_on and found and built_on != found:
             return None, "the method that it depends on changed"
         return record, f"of {record.provenance.get('finished', 'unknown date')}"
 
-    def _train_and_score(
-        self,
-        cell: Cell,
-        method: Method,
-        protocol: EvaluationProtocol,
-        identity: Identity,
-        reason: str,
-    ) -> Outcome:
+    def _train_and_score(self, run: Run, reason: str) -> Outcome:
         started = now()
         root = self.settings.results
         fields: dict[str, Any] = {
-            "identity": identity,
-            "evaluator": protocol.evaluator,
-            "supervision": supervision(method),
+            "identity": run.identity,
+            "evaluator": run.protocol.evaluator,
+            "supervision": supervision(run.method),
         }
         failure = trace = ""
         try:
-            seconds = self._fit(cell, method, protocol, identity)
+            method, seconds = self._fitted(run)
             self.progress(0, 1, "scoring")
-            result = measure(method, protocol, self._data(protocol, method))
+            result = measure(method, run.protocol, self._data(run), run.identity.n_keypoints)
             artifacts = {
-                kind: _keep(identity.file(root, f"{kind}.npz"), data)
+                kind: _keep(run.identity.file(root, f"{kind}.npz"), data)
                 for kind, data in result.files.items()
             }
             record = Record(
@@ -186,7 +125,7 @@ class _Run:
                 foreground_hits=result.foreground_hits,
                 artifacts=artifacts,
                 seconds={**seconds, **result.seconds},
-                provenance=self._provenance(identity, started),
+                provenance=self._provenance(run, started),
             )
         except Exception as error:
             failure, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
@@ -194,30 +133,30 @@ class _Run:
                 **fields,
                 status="failed",
                 error=failure_of(error),
-                provenance=self._provenance(identity, started),
+                provenance=self._provenance(run, started),
             )
         try:
             record.save(root)
         except KpbenchError as error:
-            return Outcome(cell, "failed", str(error), record, traceback.format_exc())
+            return Outcome(run.cell, "failed", str(error), record, traceback.format_exc())
         if failure:
-            return Outcome(cell, "failed", failure, record, trace)
-        return Outcome(cell, "ok", reason, record)
+            return Outcome(run.cell, "failed", failure, record, trace)
+        return Outcome(run.cell, "ok", reason, record)
 
-    def _fit(
-        self, cell: Cell, method: Method, protocol: EvaluationProtocol, identity: Identity
-    ) -> dict[str, float]:
-        """Fit and save the method; return the seconds it took, without those of its dependency."""
-        dependency = self._dependency(cell, method, protocol, identity)
-        discovery = self._data(protocol, method).discovery
+    def _fitted(self, run: Run) -> tuple[Method, dict[str, float]]:
+        """Return the method to score, and the seconds that it took, without those of others."""
+        needed = None if run.needed is None else self._needed(run, run.needed)
+        if run.origin is not None and needed is not None:
+            return needed, {}
+        discovery = self._data(run).discovery
         if len(discovery) < 2:
             raise InvalidInputError(
-                f"{protocol.name} has {len(discovery)} image to discover keypoints in; "
+                f"{run.protocol.name} has {len(discovery)} image to discover keypoints in; "
                 "at least 2 are needed"
             )
         root = self.settings.results
-        training = identity.file(root, "training")
-        if identity.file(root, "json").exists():
+        training = run.identity.file(root, "training")
+        if run.identity.file(root, "json").exists():
             shutil.rmtree(training, ignore_errors=True)  # of other code: not to be resumed
         context = FitContext(
             device=self.settings.device,
@@ -225,80 +164,58 @@ class _Run:
             recipe=self.settings.recipe,
             checkpoints=training,
             progress=self.progress,
-            dependency=dependency,
+            dependency=needed,
         )
         clock = time.perf_counter()
-        method.fit(
-            discovery.restricted(method.needs),
-            n_keypoints=protocol.n_keypoints,
-            seed=identity.seed,
+        run.method.fit(
+            discovery.restricted(run.method.needs),
+            n_keypoints=run.identity.n_keypoints,
+            seed=run.identity.seed,
             context=context,
         )
         seconds = {"fit": round(time.perf_counter() - clock, 3)}
-        method.save(identity.file(root, "model"))
+        run.method.save(run.identity.file(root, "model"))
         shutil.rmtree(training, ignore_errors=True)
-        return seconds
+        return run.method, seconds
 
-    def _dependency(
-        self, cell: Cell, method: Method, protocol: EvaluationProtocol, identity: Identity
-    ) -> Method | None:
-        """Load the fitted method that this one depends on, training it when it is not there."""
-        if method.depends_on is None or identity.dependency is None:
-            return None
-        other = self._configured(method.depends_on, protocol)
+    def _needed(self, run: Run, other: Run) -> Method:
+        """Load the fitted method that a run builds on, training it when it is not there."""
         try:
-            other.load(identity.dependency.file(self.settings.results, "model"))
+            other.method.load(other.identity.file(self.settings.results, "model"))
         except CheckpointError:
-            needed = Cell(other.name, cell.protocol, cell.seed)
-            found = self._train_and_score(
-                needed, other, protocol, identity.dependency, f"needed by {method.name}"
-            )
+            found = self._train_and_score(other, f"needed by {run.method.name}")
             if found.status != "ok":
                 raise ContractError(
-                    f"{method.name} needs {other.name}, which failed: {found.reason}"
+                    f"{run.method.name} needs {other.method.name}, which failed: {found.reason}"
                 ) from None
-        return other
+        return other.method
 
-    def _data(self, protocol: EvaluationProtocol, method: Method) -> Splits:
-        wanted = {*method.needs, *method.inputs, *({"mask"} & {*protocol.signals})}
-        signals: tuple[Signal, ...] = tuple(s for s in protocol.signals if s in wanted)
-        key = (protocol.name, signals)
+    def _data(self, run: Run) -> Splits:
+        """Load the data of a run, or return that of the last one when it is the same."""
+        key = (run.protocol.name, run.identity.arguments, run.signals)
         if self._splits is None or self._splits[0] != key:
             self._splits = (
                 key,
-                protocol.splits(
+                run.protocol.splits(
                     self.settings.recipe,
                     device=self.settings.device,
-                    signals=signals,
+                    signals=run.signals,
                     progress=self.progress,
                 ),
             )
         return self._splits[1]
 
-    def _provenance(self, identity: Identity, started: str) -> dict[str, Any]:
+    def _provenance(self, run: Run, started: str) -> dict[str, Any]:
         machine = collect(self.settings.device)
         times = {"started": started, "finished": now()}
-        code = {"source": _source(identity), "precision": self.settings.precision}
-        if found := self._dependency_hash(identity):
+        code = {"source": run.source, "precision": self.settings.precision}
+        if found := run.dependency_hash(self.settings.results):
             code["dependency"] = found
         return {**machine, **code, **times}
-
-    def _dependency_hash(self, identity: Identity) -> str | None:
-        if identity.dependency is None:
-            return None
-        return checkpoint_hash(identity.dependency.file(self.settings.results, "model"))
 
 
 def _keep(path: Path, data: bytes) -> Artifact:
     return Artifact(file=path.name, sha256=write_artifact(path, data))
-
-
-def _source(identity: Identity) -> str:
-    return source_hash(find("methods", identity.method), find("protocols", identity.protocol))
-
-
-def _lacking(method: Method, protocol: EvaluationProtocol) -> list[str]:
-    return [s for s in (*method.needs, *method.inputs) if s not in protocol.signals]
 
 
 def supervision(method: Method) -> str:

@@ -19,7 +19,7 @@ from kpbench.registry import load_method
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kpbench.runner import Settings
+    from kpbench.run import Settings
 
 PIXELS = {"smoke": 32, "quick": 64, "paper": 128}
 N_KEYPOINTS = 16

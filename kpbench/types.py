@@ -123,7 +123,7 @@ class Labelled:
         landmarks: (N, L, 2) float, (x, y) in [0, 1]; 0 where not visible.
         visible: (N, L) bool; False where the label is missing.
         groups: (N,) identity of what is shown (person, subject), for leak checks; None if unknown.
-        activities: (N,) str, what is done in each image, for means over activities; None if unknown.
+        activities: (N,) str, what is done, for means over activities; None if unknown.
         boxes: (N, 4) float, x, y, width and height of the object in [0, 1] of the image, for errors
             in units of the object; None if unknown.
         aspect: (N,) float, width / height of what the image shows, for an image that was squashed
@@ -167,7 +167,7 @@ class Labelled:
     def __getitem__(self, index: slice | Array) -> Labelled:
         """Return a subset (slice, boolean mask or index array), annotation included."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Labelled(**{k: None if v is None else v[index] for k, v in kept.items()})
+        return replace(self, **{k: v[index] for k, v in kept.items() if v is not None})
 
 
 @dataclass(frozen=True)

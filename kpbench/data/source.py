@@ -29,7 +29,7 @@ class Rows:
     Attributes:
         files: (N,) str, image files relative to the data set's folder, "/" between the parts.
         landmarks: (N, L, 2) float64, (x, y) in pixels of the image file, the left or upper edge of
-            the image at 0; None without annotation, or when `Source.labels` reads it image by image.
+            the image at 0; None without annotation, or when `Source.labels` reads each file.
         visible: (N, L) bool; None: every label is there.
         groups: (N,) str, the identity shown (person, subject, video); None if unknown.
         activities: (N,) str, what is done; None if unknown.
@@ -67,7 +67,7 @@ class Rows:
     def __getitem__(self, index: slice | Array) -> Rows:
         """Return a subset (slice, boolean mask or index array)."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Rows(**{k: None if v is None else v[index] for k, v in kept.items()})
+        return replace(self, **{k: v[index] for k, v in kept.items() if v is not None})
 
 
 @dataclass(frozen=True)
