@@ -326,6 +326,10 @@ class PreparedProtocol(EvaluationProtocol, Protocol):
         """
         ...
 
+    def deviations(self, recipe: Recipe) -> Sequence[str]:
+        """Return one sentence for each way in which the data differs from what was published."""
+        ...
+
     def signal_fingerprint(self, recipe: Recipe, signals: Sequence[Signal]) -> str:
         """Return a hash of how computed signals (depth) were made, "" when none was.
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from kpbench.api import RECIPES, EvaluationProtocol, Method
+from kpbench.api import RECIPES, ConfigurableProtocol, EvaluationProtocol, Method
 from kpbench.errors import KpbenchError, UnknownNameError
 from kpbench.evaluators import EvaluatorSpec, get_evaluator
 from kpbench.presets import EVALUATORS
 from kpbench.registry import available, load_method, load_protocol
+from kpbench.variants import Variant
 
 KINDS = ("methods", "protocols", "evaluators")
 
@@ -60,12 +61,18 @@ def _protocol(protocol: EvaluationProtocol) -> str:
         ("landmarks", f"{len(protocol.landmarks)}: {', '.join(protocol.landmarks)}"),
         ("signals", ", ".join(protocol.signals) or "none"),
     ]
+    if shared := getattr(protocol, "shared_identities", ""):
+        rows.append(("identities", shared))
     for recipe in RECIPES:
         sizes = ", ".join(f"{name} {size:,}" for name, size in protocol.sizes(recipe).items())
         rows.append((f"split ({recipe})", sizes))
     rows += _evaluator(main)
     others = [spec.name for spec in protocol.evaluators if spec.name != main.name]
     rows.append(("also under", ", ".join(others)))
+    arguments = dict(protocol.arguments) if isinstance(protocol, ConfigurableProtocol) else {}
+    general = {f.name: f.default for f in fields(Variant)}
+    texts = [f"{name}={value}" for name, value in {**arguments, **general}.items()]
+    rows.append(("arguments (--set)", ", ".join(texts)))
     return _lines(rows)
 
 

@@ -91,6 +91,13 @@ class Run:
         who = self.identity
         return source_hash(find("methods", who.method), find("protocols", who.protocol))
 
+    @property
+    def deviations(self) -> list[str]:
+        """Say where the data differs from what was published, e.g. in the size of a split."""
+        if not isinstance(self.protocol, PreparedProtocol):
+            return []
+        return list(self.protocol.deviations(self.identity.recipe))
+
     def dependency_hash(self, results: Path) -> str | None:
         """Return a hash of the fitted method that this run builds on, None if there is none."""
         if self.needed is None:

@@ -208,7 +208,9 @@ class _Runner:
     def _provenance(self, run: Run, started: str) -> dict[str, Any]:
         machine = collect(self.settings.device)
         times = {"started": started, "finished": now()}
-        code = {"source": run.source, "precision": self.settings.precision}
+        code: dict[str, Any] = {"source": run.source, "precision": self.settings.precision}
+        if deviations := run.deviations:
+            code["deviations"] = deviations
         if found := run.dependency_hash(self.settings.results):
             code["dependency"] = found
         return {**machine, **code, **times}

@@ -175,7 +175,8 @@ def _check_sizes(protocol: EvaluationProtocol, splits: Splits, signals: Sequence
             f"{who}: {n} landmarks, {len(protocol.landmarks)} names"
         )
         seen = labelled.landmarks[labelled.visible]
-        assert ((seen >= 0) & (seen <= 1)).all(), f"{who}: visible landmarks outside of the image"
+        # a crop may cut a labelled landmark off; pixels or swapped sizes lie further out
+        assert (np.abs(seen - 0.5) <= 1).all(), f"{who}: visible landmarks far outside of the image"
         hidden = labelled.landmarks[~labelled.visible]
         assert (hidden == 0).all(), f"{who}: landmarks that are not visible must be 0"
         lacking = [name for name in signals if name not in labelled.images.signals]
@@ -213,7 +214,11 @@ def _check_evaluator(who: str, spec: EvaluatorSpec, splits: Splits) -> None:
     sign = -1 if spec.higher_is_better else 1
     perfect = 100.0 if spec.higher_is_better else 0.0
     oracle = value(train.landmarks, test.landmarks)
-    assert abs(oracle - perfect) < 1e-6, f"{who}: the oracle gets {oracle} under {name}"
+    # BKinD exchanges left and right of some people for the fit alone
+    exact = spec.train_flip != "back_facing"
+    assert abs(oracle - perfect) < 1e-6 or not exact, (
+        f"{who}: the oracle gets {oracle} under {name}"
+    )
     ring = np.array([[0.3, 0.4], [0.6, 0.7], [0.5, 0.2]])
     floor = value(*(np.tile(ring, (len(s), 1, 1)) for s in (train, test)))
     corner = value(*(np.full((len(s), 3, 2), 0.9) for s in (train, test)))

@@ -145,6 +145,16 @@ class RealProtocol:
         for split in SPLITS:
             self.packed(recipe, split).make(progress)
 
+    def deviations(self, recipe: Recipe) -> list[str]:
+        """Return one sentence for each packed split whose size is not the published one."""
+        found = []
+        for split in SPLITS:
+            limit, wanted = _limit(recipe, split), self.published[split]
+            count = self.packed(recipe, split).count_if_packed()
+            if count is not None and count != min(limit or wanted, wanted):
+                found.append(f"{split} has {count:,} images; published: {wanted:,}")
+        return found
+
     def fingerprint(self, recipe: Recipe) -> str:
         """Return a hash of the files and labels of all splits; packs them first when necessary."""
         self.prepare(recipe)
