@@ -146,3 +146,19 @@ def test_wrong_requests_are_refused() -> None:
         people("people_plain").splits("smoke", signals=("flow",))  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="did you mean quick"):
         people("people_plain").splits("quik")  # type: ignore[arg-type]
+
+
+def test_validation_takes_the_place_of_test_when_asked() -> None:
+    from kpbench.variants import configured
+
+    protocol, said = configured("people_taichi", {"split": "validation"})
+    plain, nothing = configured("people_taichi", {"split": "test"})
+    assert said == {"split": "validation"} and nothing == {}
+    assert protocol.sizes("quick")["test"] == plain.sizes("quick")["test"] == 300
+    assert protocol.fingerprint("smoke") != plain.fingerprint("smoke")
+    tuned, tested = protocol.splits("smoke"), plain.splits("smoke")
+    assert tested.validation is not None
+    assert (tuned.test.images.images == tested.validation.images.images).all()
+    assert (tuned.discovery.images == tested.discovery.images).all()
+    with pytest.raises(UnknownNameError, match="value of split called 'train'"):
+        configured("people_taichi", {"split": "train"})

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from kpbench.api import FitContext
 from kpbench.errors import CheckpointError, TrainingError
+from kpbench.training import data as training_data
 from kpbench.training.data import draw, normalised, resized, take
 from kpbench.training.loop import Schedule, fit_module
 
@@ -49,6 +50,27 @@ class Tiny(nn.Module):
         noise = torch.rand(batch["images"].shape, generator=generator)
         found: Tensor = (self.net(batch["images"] + noise) - batch["images"]).square().mean()
         return found
+
+
+def test_large_packed_images_stay_in_their_file_and_train_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "images.npy"
+    np.save(path, images().numpy())
+    packed = np.load(path, mmap_mode="r")
+    copied = resized(packed, 8)
+    monkeypatch.setattr(training_data, "IN_MEMORY", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mapped = resized(packed, 8)
+    assert mapped.data_ptr() == packed.ctypes.data and copied.data_ptr() != packed.ctypes.data
+    drawn = draw(N, 4, flip=True, seed=0, step=1)
+    assert torch.equal(take(mapped, drawn, "cpu"), take(copied, drawn, "cpu"))
+    tiny = Tiny()
+    fit_module(tiny, tiny.loss, {"images": mapped}, schedule(), FitContext())
+    plain = trained(FitContext(), schedule())
+    for name, value in tiny.state_dict().items():
+        assert torch.equal(value, plain[name]), name
 
 
 def trained(context: FitContext, plan: Schedule, save_every: int = 500) -> dict[str, Tensor]:
@@ -88,7 +110,9 @@ def test_half_of_the_images_are_mirrored_left_to_right() -> None:
     assert not draw(N, 4, flip=False, seed=0, step=0).flips.any()
     pixels, drawn = images(), draw(N, N, flip=True, seed=0, step=0)
     assert drawn.flips.any()
-    for row, flipped, found in zip(drawn.rows, drawn.flips, take(pixels, drawn), strict=True):
+    for row, flipped, found in zip(
+        drawn.rows, drawn.flips, take(pixels, drawn, "cpu"), strict=True
+    ):
         wanted = normalised(pixels[row][None])[0]
         assert torch.equal(found, wanted.flip(-1) if flipped else wanted)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -55,6 +56,7 @@ class PeopleProtocol:
         labels_only_if_visible: whether hidden joints lack a label; else every joint has one.
         version: of the protocol.
         signals: what the data has besides RGB.
+        split: what takes the place of the test images: "test", or "validation" for tuning.
     """
 
     name: str
@@ -69,11 +71,30 @@ class PeopleProtocol:
     labels_only_if_visible: bool = False
     version: int = 1
     signals: Sequence[Signal] = field(default=("depth", "mask", "frames"))
+    split: Split = "test"
 
     @property
     def evaluators(self) -> Sequence[EvaluatorSpec]:
         """The default evaluator and the others that a run is scored under."""
         return evaluators_of(self.name)
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """What can be chosen: which images take the place of the test images."""
+        return {"split": self.split}
+
+    def configured(self, arguments: Mapping[str, Any]) -> Self:
+        """Return the protocol with other arguments.
+
+        Raises:
+            UnknownNameError: there is no such argument, or no such value of it.
+        """
+        for name, value in arguments.items():
+            if name != "split":
+                raise UnknownNameError.of("argument", name, ["split"])
+            if value not in ("test", "validation"):
+                raise UnknownNameError.of("value of split", str(value), ["test", "validation"])
+        return replace(self, **arguments)
 
     def sizes(self, recipe: Recipe) -> Mapping[str, int]:
         """Return {"discovery", "regression", "test"}: images, and {"pixels"}: their side."""
@@ -81,7 +102,7 @@ class PeopleProtocol:
         return {
             "discovery": sizes["train"],
             "regression": sizes["train"],
-            "test": sizes["test"],
+            "test": sizes[self.split],
             "pixels": sizes["pixels"],
         }
 
@@ -94,6 +115,8 @@ class PeopleProtocol:
             "labels_only_if_visible": self.labels_only_if_visible,
             "data": [{k: v for k, v in part.items() if k != "device"} for part in data],
         }
+        if self.split != "test":
+            parts["split"] = self.split
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def splits(
@@ -127,7 +150,7 @@ class PeopleProtocol:
                     f"{self.name} has no signal {name!r}; it has: {', '.join(self.signals)}"
                 )
         train = self._labelled(recipe, "train", device, signals, progress)
-        test = self._labelled(recipe, "test", device, signals, progress)
+        test = self._labelled(recipe, self.split, device, signals, progress)
         validation = None
         if recipe == "smoke":
             validation = self._labelled(recipe, "validation", device, signals, progress)

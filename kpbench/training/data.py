@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,16 +14,24 @@ from torch.nn.functional import interpolate
 from kpbench.api import Array
 
 _CHUNK = 256
+IN_MEMORY = 4 * 2**30
+"""Bytes: packed images that take more stay in their file, and a step reads its rows alone."""
 
 
 def resized(images: Array, size: int) -> Tensor:
     """Return uint8 images (N, H, W, 3) as a uint8 tensor (N, size, size, 3).
 
     Other sizes are resampled bilinearly with antialiasing; an image that is not square is squashed,
-    which points in [0, 1] do not notice.
+    which points in [0, 1] do not notice. Large memory-mapped images of the right size are not
+    copied.
     """
     if images.shape[1:3] == (size, size):
-        return torch.from_numpy(np.array(images))
+        if images.nbytes <= IN_MEMORY:
+            return torch.from_numpy(np.array(images))
+        with warnings.catch_warnings():
+            # the tensor is never written to
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(images)
     chunks = []
     for at in range(0, len(images), _CHUNK):
         x = torch.from_numpy(np.array(images[at : at + _CHUNK])).permute(0, 3, 1, 2).float()
@@ -77,8 +86,18 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(state >> 1)
 
 
-def take(pixels: Tensor, drawn: Draw) -> Tensor:
-    """Return the drawn images of a uint8 tensor (N, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
-    batch = normalised(pixels[drawn.rows.to(pixels.device)])
-    mirrored = drawn.flips.to(pixels.device)[:, None, None, None]
+def placed(pixels: Tensor, device: str) -> Tensor:
+    """Return the images on the device, or as they are when they would fill it.
+
+    "Fill" is more than half of what a GPU has free; `take` then brings single batches there.
+    """
+    if device == "cuda" and pixels.nbytes > torch.cuda.mem_get_info()[0] // 2:
+        return pixels
+    return pixels.to(device)
+
+
+def take(pixels: Tensor, drawn: Draw, device: str | torch.device) -> Tensor:
+    """Return drawn images of a uint8 tensor (N, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
+    batch = normalised(pixels[drawn.rows.to(pixels.device)].to(device))
+    mirrored = drawn.flips.to(device)[:, None, None, None]
     return torch.where(mirrored, batch.flip(-1), batch)

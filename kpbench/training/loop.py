@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from kpbench.api import FitContext
 from kpbench.errors import CheckpointError, TrainingError
-from kpbench.training.data import draw, take
+from kpbench.training.data import draw, placed, take
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -96,7 +96,7 @@ def fit_module(
     counts = {name: len(tensor) for name, tensor in data.items()}
     if min(counts.values()) < 2 or len(set(counts.values())) > 1:
         raise TrainingError(f"training needs the same number of images, two or more, got {counts}")
-    data = {name: tensor.to(context.device) for name, tensor in data.items()}
+    data = {name: placed(tensor, context.device) for name, tensor in data.items()}
     module.to(context.device).train()
     run = _Run(module, objective, data, schedule)
     callbacks: list[lightning.Callback] = [_Report(context, schedule.steps)]
@@ -165,7 +165,7 @@ class _Run(lightning.LightningModule):
         plan, step = self.schedule, self.global_step
         n = len(next(iter(self.data.values())))
         drawn = draw(n, plan.batch_size, flip=plan.flip, seed=plan.seed, step=step)
-        batch = {name: take(pixels, drawn) for name, pixels in self.data.items()}
+        batch = {name: take(pixels, drawn, self.device) for name, pixels in self.data.items()}
         loss = self.objective(batch, drawn.generator)
         if not torch.isfinite(loss):
             raise TrainingError(
