@@ -127,7 +127,7 @@ def train(
     """Train a method without scoring it, on your own images or on a protocol's."""
     from kpbench import own_images
     from kpbench.console import progress_bar
-    from kpbench.registry import load_protocol
+    from kpbench.variants import configured
 
     if (images is None) == (not protocol):
         raise InvalidInputError("name either a folder with --images or a --protocol")
@@ -136,12 +136,12 @@ def train(
         if images is not None:
             data, k = own_images.read_folder(images, size), keypoints or 16
         else:
-            chosen = load_protocol(protocol)
+            chosen, _ = configured(protocol, settings.arguments.get(protocol, {}))
             k, role = keypoints or chosen.n_keypoints, role or chosen.role
             data = chosen.splits(
                 settings.recipe,
                 device=settings.device,
-                signals=chosen.signals,
+                signals=own_images.training_signals(method),
                 progress=progress,
             ).discovery
         own_images.train(

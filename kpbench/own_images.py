@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress
+from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress, Signal
 from kpbench.checkpoint import ABOUT
 from kpbench.errors import CheckpointError, InvalidInputError
 from kpbench.registry import load_method
@@ -111,6 +111,13 @@ def train(
     method.fit(seen, n_keypoints=n_keypoints, seed=seed, context=context)
     method.save(settings.results)
     return method
+
+
+def training_signals(name: str) -> tuple[Signal, ...]:
+    """Return what training a method needs besides RGB, with the method that it depends on."""
+    method = load_method(name)
+    below = () if method.depends_on is None else training_signals(method.depends_on)
+    return tuple(dict.fromkeys([*method.needs, *below]))
 
 
 def load_model(folder: Path) -> Method:
