@@ -8,10 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from kpbench.api import (
-    Array,
     Device,
     ImageSet,
     Labelled,
@@ -238,18 +235,6 @@ def _labelled(images: ImageSet, packed: Packed) -> Labelled:
         packed.boxes,
         packed.aspect,
     )
-
-
-def evenly_spaced(n: int, limit: int | None) -> Array:
-    """Return the indices of at most `limit` of n rows, evenly spaced, ascending.
-
-    Example:
-        >>> evenly_spaced(10, 4).tolist(), evenly_spaced(3, None).tolist()
-        ([0, 2, 5, 7], [0, 1, 2])
-    """
-    if limit is None or limit >= n:
-        return np.arange(n)
-    return np.asarray(np.arange(limit) * n // limit)
 
 
 def _limit(recipe: Recipe, split: str) -> int | None:

@@ -33,7 +33,7 @@ class Sample:
         visible: (L,) bool, or None without annotation.
         box: (4,) float64, x, y, width and height of the object in [0, 1], or None.
         aspect: width / height of the region.
-        digest: sha256 of the files that were read and of the annotation.
+        digest: sha256 of the files that were read, of the annotation and of the region.
     """
 
     image: Array
@@ -79,10 +79,12 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
     if points is not None and seen is not None:
         points = np.where(seen[:, None], (points - corner) / size, 0.0)
         digest.update(np.ascontiguousarray(points, "<f8").tobytes() + seen.tobytes())
+    digest.update(np.array(region, "<f8").tobytes())
     box = None
     if rows.boxes is not None:
         upper, lower = rows.boxes[i, :2], rows.boxes[i, 2:]
         box = np.concatenate([(upper - corner) / size, (lower - upper) / size])
+        digest.update(np.ascontiguousarray(box, "<f8").tobytes())
     image = source.finish(cropped(opened.convert("RGB"), region, pixels), mask)
     return Sample(image, mask, points, seen, box, float(size[0] / size[1]), digest.digest())
 
