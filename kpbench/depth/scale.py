@@ -18,6 +18,9 @@ FAR = 65535
 NEAR = 32768
 """Half of FAR. With 1/d spread over a range r, a step of d is a share of 1 / (d^2 r), most at NEAR:
 1 / (NEAR (1 - NEAR / FAR)) of the map's range. NEAR = FAR / 2 makes that least: 1/16384."""
+_FLAT = 1e-6
+"""A map whose range is a smaller share of its values is flat: the rest is the rounding of 32-bit
+floats, which must not be stretched to a relief."""
 
 
 def pseudo_distance(inverse: Array, surface: Array | None = None) -> Array:
@@ -45,6 +48,7 @@ def pseudo_distance(inverse: Array, surface: Array | None = None) -> Array:
         if not len(values):
             continue
         low, high = values.min(), values.max()
-        share = (values - low) / (high - low) if high > low else np.zeros_like(values)
+        flat = high - low <= _FLAT * max(abs(low), abs(high))
+        share = np.zeros_like(values) if flat else (values - low) / (high - low)
         out[shown] = np.rint(1 / (1 / FAR + share * (1 / NEAR - 1 / FAR)))
     return found
