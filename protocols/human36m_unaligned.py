@@ -1,0 +1,24 @@
+"""Human3.6M with a loose, shifted crop (StableKeypoints), from the frames of h36m-fetch.
+
+K as StableKeypoints' Table 3. The published sizes are those of all frames; h36m-fetch leaves frames
+out in which little moves, and all but each 64th of S9 and S11, so that there are fewer.
+"""
+
+from __future__ import annotations
+
+from kpbench.api import EvaluationProtocol
+from kpbench.data.human36m import JOINTS, PUBLISHED
+from kpbench.data.human36m_raw import Human36mUnaligned
+from kpbench.data.protocol import RealProtocol
+
+PLUGIN: EvaluationProtocol = RealProtocol(
+    name="human36m_unaligned",
+    description="People anywhere in a wide crop of a studio; where are their 32 joints?",
+    paper="Hedlin et al., StableKeypoints, CVPR 2024",
+    role="human36m",
+    n_keypoints=16,
+    landmarks=JOINTS,
+    evaluator="human36m/autolink_fixed",
+    source=Human36mUnaligned(),
+    published=PUBLISHED,
+)
