@@ -103,11 +103,11 @@ def _pack(wanted: PackedSet, progress: Progress) -> None:
     with closing(on_all_cores(pack_chunk, tasks)) as results:
         for start, count, sha256, broken in results:
             failures += broken
-            done += count
-            progress(done, len(rows), text)
             if not broken:
                 finished[start] = sha256
                 note_chunk(folder, start, sha256)
+            done += count
+            progress(done, len(rows), text)
     if failures:
         raise _unusable(wanted, rows, sorted(failures))
     digests = np.load(folder / "digests.npy", mmap_mode="r", allow_pickle=False)

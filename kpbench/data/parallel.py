@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from kpbench.errors import DataError
@@ -32,7 +33,6 @@ def on_all_cores(
         DataError: a process died.
     """
     from joblib import Parallel, cpu_count, delayed, parallel_config
-    from joblib.externals.loky.process_executor import BrokenProcessPool
 
     if len(tasks) <= FEW or cpu_count() == 1:
         for task in tasks:
