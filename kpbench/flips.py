@@ -67,44 +67,77 @@ def exchange_back_facing(landmarks: Array, pairs: Pairs) -> Array:
     return np.where((in_front < FRONT_FACING)[:, None, None], exchanged, landmarks)
 
 
-def exchange_towards(predicted: Array, landmarks: Array, order: Array) -> tuple[Array, int]:
-    """Return the labels, exchanged where that is closer to the prediction, and how many were.
+class Exchanged:
+    """Labels of N images, left and right exchanged in some of them; holds one byte an image.
 
-    Labels stay as they are when at most `TOLERATED` images would change.
+    The count matters, not only its parity: with a faulty list two exchanges are not none.
+
+    Args:
+        n_images: N.
+        order: (L,) of `permutation`.
+    """
+
+    def __init__(self, n_images: int, order: Array) -> None:
+        """Start with the labels as they are."""
+        self.order = order
+        self._times = np.zeros(n_images, np.uint8)
+        self._orders = [np.arange(len(order))]
+
+    def labels(self, landmarks: Array, rows: slice) -> Array:
+        """Return the labels of some images, exchanged as often as they were.
+
+        Args:
+            landmarks: (n, L, 2), as annotated.
+            rows: which of the N images these are.
+        """
+        times = self._times[rows]
+        labels = landmarks
+        for count in np.unique(times[times > 0]).tolist():
+            exchanged = landmarks[:, self._orders[count]]
+            labels = np.where((times == count)[:, None, None], exchanged, labels)
+        return labels
+
+    def accept(self, closer: Array) -> None:
+        """Exchange the labels of the images that are marked, (N,) bool."""
+        self._times += closer
+        while len(self._orders) <= self._times.max():
+            self._orders.append(self._orders[-1][self.order])
+
+
+def settle(exchanged: Exchanged, closer: Callable[[], Array]) -> int:
+    """Exchange left and right until the labels settle; with a fit in `closer` this is EM.
+
+    Source: AutoLink (He et al., NeurIPS 2022), `datasets/h36m.py`, on train and on test labels;
+    StableKeypoints (Hedlin et al., CVPR 2024), `keypoint_regressor.py`, on train labels.
+
+    Args:
+        exchanged: the labels; changed here.
+        closer: returns in which images the exchange of the labels, as they then are, is closer to
+            the prediction, (N,) bool. Labels stay as they are when that is so in at most
+            `TOLERATED` images.
+
+    Returns:
+        The number of images still changing after `MAX_ROUNDS`, 0 when settled.
+    """
+    changed = 0
+    for _ in range(MAX_ROUNDS):
+        found = closer()
+        changed = int(found.sum())
+        if changed <= TOLERATED:
+            return 0
+        exchanged.accept(found)
+    return changed
+
+
+def exchange_is_closer(predicted: Array, landmarks: Array, order: Array) -> Array:
+    """Return in which images the exchanged labels are closer to the prediction, (N,) bool.
 
     Args:
         predicted: (N, L, 2).
         landmarks: (N, L, 2).
         order: (L,) of `permutation`.
     """
-    exchanged = landmarks[:, order]
-    closer = mean_l2(predicted, landmarks) > mean_l2(predicted, exchanged)
-    changed = int(closer.sum())
-    if changed <= TOLERATED:
-        return landmarks, 0
-    return np.where(closer[:, None, None], exchanged, landmarks), changed
-
-
-def settle(landmarks: Array, order: Array, predict: Callable[[Array], Array]) -> tuple[Array, int]:
-    """Exchange left and right until the labels settle; with a fit in `predict` this is EM.
-
-    Source: AutoLink (He et al., NeurIPS 2022), `datasets/h36m.py`, on train and on test labels;
-    StableKeypoints (Hedlin et al., CVPR 2024), `keypoint_regressor.py`, on train labels.
-
-    Args:
-        landmarks: (N, L, 2).
-        order: (L,) of `permutation`.
-        predict: labels (N, L, 2) -> predicted landmarks (N, L, 2).
-
-    Returns:
-        The labels, and the number of images still changing after `MAX_ROUNDS`, 0 when settled.
-    """
-    changed = 0
-    for _ in range(MAX_ROUNDS):
-        landmarks, changed = exchange_towards(predict(landmarks), landmarks, order)
-        if changed == 0:
-            break
-    return landmarks, changed
+    return np.asarray(mean_l2(predicted, landmarks) > mean_l2(predicted, landmarks[:, order]))
 
 
 def nearer_estimate(predicted: Array, landmarks: Array, order: Array) -> Array:

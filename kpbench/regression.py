@@ -1,9 +1,8 @@
-"""Linear regression from discovered keypoints to annotated landmarks, in float64."""
+"""Linear regression from discovered keypoints to annotated landmarks: one pass, in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,8 +16,8 @@ class LandmarkRegressor:
 
     Attributes:
         weights: (2K, L, 2).
-        offset: (L, 2), zero without bias.
-        centre: subtracted from the keypoints and added to the prediction.
+        offset: (L, 2), added to the prediction; the centre of the landmarks without bias.
+        centre: subtracted from the keypoints.
         rank: rank of the features, bias included; the smallest of the landmarks' fits.
         n_features: 2K, plus 1 with bias; a rank below it means the minimum-norm solution.
     """
@@ -30,18 +29,18 @@ class LandmarkRegressor:
     n_features: int
 
     def predict(self, keypoints: Array) -> Array:
-        """Return landmarks (N, L, 2) in [0, 1] for keypoints (N, K, 2).
+        """Return landmarks (N, L, 2) for keypoints (N, K, 2), in the units of the fit.
 
         Raises:
             InvalidInputError: another number of keypoints than in the fit.
         """
-        features = _features(keypoints, self.centre)
+        features = _features(keypoints) - self.centre
         if features.shape[1] != len(self.weights):
             raise InvalidInputError(
                 f"the regressor was fitted on {len(self.weights) // 2} keypoints, "
                 f"got {features.shape[1] // 2}"
             )
-        return np.tensordot(features, self.weights, axes=1) + self.offset + self.centre
+        return np.tensordot(features, self.weights, axes=1) + self.offset
 
 
 def fit_regressor(
@@ -80,99 +79,163 @@ def fit_regressor(
         >>> bool(np.allclose(regressor.predict(keypoints), landmarks)), regressor.rank
         (True, 7)
     """
-    features = _features(keypoints, centre)
-    _check(features, landmarks, visible)
-    targets = np.asarray(landmarks, np.float64) - centre
-    n_features = features.shape[1] + bias
-    weights = np.empty((features.shape[1], *landmarks.shape[1:]))
-    offset = np.empty(landmarks.shape[1:])
-    ranks = []
-    for columns in _seen_together(visible):
-        rows = visible[:, columns[0]]
-        enough = 1 if min_norm or ridge > 0 else n_features
-        _check_rows(int(rows.sum()), enough, n_features, columns)
-        y = targets[rows][:, columns].reshape(int(rows.sum()), -1)
-        w, b, rank = _least_squares(features[rows], y, bias, ridge)
-        weights[:, columns] = w.reshape(-1, len(columns), 2)
-        offset[columns] = b.reshape(-1, 2)
-        ranks.append(rank)
-    return LandmarkRegressor(weights, offset, centre, min(ranks), n_features)
+    fit = RegressionFit(bias=bias, centre=centre, ridge=ridge, min_norm=min_norm)
+    fit.add(keypoints, landmarks, visible)
+    return fit.solve()
 
 
-def fitted_values(
-    keypoints: Array, *, bias: bool, centre: float = 0.0, ridge: float = 0.0
-) -> Callable[[Array], Array]:
-    """Return the function from labels to their regression on `keypoints`, at the same rows.
+@dataclass
+class _Group:
+    """Landmarks seen together so far: the triangle R of [1, keypoints] = Q R, and Qᵀ landmarks."""
 
-    It equals fitting on all rows and predicting them, but the keypoints are factored only once, for
-    rules that fit many labellings of the same images.
+    landmarks: list[int]
+    rows: int
+    r: Array
+    t: Array
+
+    def part(self, which: list[int]) -> _Group:
+        columns = [2 * i + axis for i in which for axis in (0, 1)]
+        return replace(self, landmarks=[self.landmarks[i] for i in which], t=self.t[:, columns])
+
+
+class RegressionFit:
+    """`fit_regressor` over images that come in parts, in memory that does not grow with them.
+
+    A QR decomposition of the features after a column of ones is updated with each part
+    (Householder; Golub and Van Loan, Matrix Computations, 6.5; Demmel et al., TSQR, 2012): it holds
+    all that least squares needs. Unlike sums of products it does not square the condition number.
 
     Args:
-        keypoints: (N, K, 2) in [0, 1].
         bias: as `fit_regressor`.
         centre: as `fit_regressor`.
+        landmark_centre: subtracted from the landmarks, when it is not `centre`.
         ridge: as `fit_regressor`.
-    """
-    u, s, _, _ = _factored(_features(keypoints, centre), bias)
-    gain = s**2 / (s**2 + ridge)
-
-    def fitted(landmarks: Array) -> Array:
-        y = landmarks.reshape(len(landmarks), -1) - centre
-        mean = y.mean(0) if bias else np.zeros(y.shape[1])
-        values = (u * gain) @ (u.T @ (y - mean)) + mean + centre
-        return np.asarray(values).reshape(landmarks.shape)
-
-    return fitted
-
-
-def inliers(distances: Array, sigmas: float) -> Array:
-    """Return which samples are at most `sigmas` standard deviations above the mean, (N,) bool.
-
-    The standard deviation is the unbiased one (AutoLink, `datasets/h36m.py`). Equality counts,
-    unlike there: equal distances (a perfect fit) must not remove every sample.
-
-    Args:
-        distances: (N,).
-        sigmas: how far.
+        min_norm: as `fit_regressor`.
 
     Example:
-        >>> inliers(np.array([0.0] * 9 + [1.0]), 2.9).all(), inliers(np.zeros(5), 3.0).all()
-        (np.True_, np.True_)
-        >>> int(inliers(np.array([0.0] * 9 + [1.0]), 2.8).sum())
-        9
+        >>> keypoints = np.random.default_rng(0).random((50, 3, 2))
+        >>> visible = np.ones((50, 3), bool)
+        >>> fit = RegressionFit(bias=True)
+        >>> for rows in (slice(0, 20), slice(20, 50)):
+        ...     fit.add(keypoints[rows], keypoints[rows, ::-1], visible[rows])
+        >>> bool(np.allclose(fit.solve().predict(keypoints), keypoints[:, ::-1]))
+        True
     """
-    return np.asarray(distances <= distances.mean() + sigmas * distances.std(ddof=1))
+
+    def __init__(
+        self,
+        *,
+        bias: bool,
+        centre: float = 0.0,
+        landmark_centre: float | None = None,
+        ridge: float = 0.0,
+        min_norm: bool = False,
+    ) -> None:
+        """Start without images."""
+        self._bias, self._ridge, self._min_norm = bias, ridge, min_norm
+        self._centre = centre
+        self._landmark_centre = centre if landmark_centre is None else landmark_centre
+        self._shift = np.empty(0)
+        self._groups: list[_Group] = []
+
+    def add(self, keypoints: Array, landmarks: Array, visible: Array) -> None:
+        """Take in more images.
+
+        Args:
+            keypoints: (n, K, 2).
+            landmarks: (n, L, 2).
+            visible: (n, L) bool, the rows that a landmark is fitted on.
+
+        Raises:
+            InvalidInputError: wrong shapes or types, NaN, or another K or L than before.
+        """
+        features = _features(keypoints)
+        _check(features, landmarks, visible)
+        if not self._groups:
+            self._start(features, landmarks.shape[1])
+        known = (len(self._shift), sum(len(group.landmarks) for group in self._groups))
+        if known != (features.shape[1], landmarks.shape[1]):
+            raise InvalidInputError(
+                f"{features.shape[1] // 2} keypoints and {landmarks.shape[1]} landmarks, but "
+                f"{known[0] // 2} and {known[1]} before"
+            )
+        columns = np.hstack([np.ones((len(features), 1)), features - self._shift])
+        targets = np.asarray(landmarks, np.float64) - self._landmark_centre
+        self._groups = [
+            _extended(part, columns, targets, visible)
+            for group in self._groups
+            for part in _split(group, visible)
+        ]
+
+    def solve(self) -> LandmarkRegressor:
+        """Return the fit to all images so far.
+
+        Raises:
+            UndefinedScoreError: as `fit_regressor`.
+            InvalidInputError: as `fit_regressor`; or there were no images.
+        """
+        if not self._groups:
+            raise InvalidInputError("nothing to fit: no images were added")
+        n_features = len(self._shift) + self._bias
+        n_landmarks = sum(len(group.landmarks) for group in self._groups)
+        weights = np.empty((len(self._shift), n_landmarks, 2))
+        offset = np.empty((n_landmarks, 2))
+        ranks = []
+        for group in self._groups:
+            enough = 1 if self._min_norm or self._ridge > 0 else n_features
+            _check_rows(group.rows, enough, n_features, group.landmarks)
+            w, b, rank = self._solved(group)
+            weights[:, group.landmarks] = w.reshape(-1, len(group.landmarks), 2)
+            offset[group.landmarks] = b.reshape(-1, 2) + self._landmark_centre
+            ranks.append(rank)
+        return LandmarkRegressor(weights, offset, self._centre, min(ranks), n_features)
+
+    def _start(self, features: Array, n_landmarks: int) -> None:
+        # near their mean the features lose no digits to it; `_solved` moves them back exactly
+        self._shift = features.mean(0)
+        empty = np.empty((0, 1 + len(self._shift))), np.empty((0, 2 * n_landmarks))
+        self._groups = [_Group(list(range(n_landmarks)), 0, *empty)]
+
+    def _solved(self, group: _Group) -> tuple[Array, Array, int]:
+        """Return weights, offset and rank; of minimum norm where the rank is deficient."""
+        ones, x, y = group.r[:, :1], group.r[:, 1:], group.t
+        x = x + ones * (self._shift - self._centre)
+        # relative to the features before centring: constant keypoints leave pure rounding error
+        size = float(np.linalg.norm(x))
+        mean_x, mean_y = np.zeros(x.shape[1]), np.zeros(y.shape[1])
+        if self._bias:  # the first row is what the column of ones explains
+            mean_x, mean_y = x[0] / ones[0], y[0] / ones[0]
+            x, y = x[1:], y[1:]
+        u, s, vt = np.linalg.svd(x, full_matrices=False)
+        kept = s > np.finfo(np.float64).eps * max(group.rows, x.shape[1]) * size
+        u, s, vt = u[:, kept], s[kept], vt[kept]
+        weights = vt.T @ ((s / (s**2 + self._ridge))[:, None] * (u.T @ y))
+        return weights, mean_y - mean_x @ weights, len(s) + self._bias
 
 
-def _least_squares(x: Array, y: Array, bias: bool, ridge: float) -> tuple[Array, Array, int]:
-    """Return weights, offset and rank; the minimum-norm solution where the rank is deficient."""
-    u, s, vt, mean_x = _factored(x, bias)
-    mean_y = y.mean(0) if bias else np.zeros(y.shape[1])
-    weights = vt.T @ ((s / (s**2 + ridge))[:, None] * (u.T @ (y - mean_y)))
-    return weights, mean_y - mean_x @ weights, len(s) + bias
+def _split(group: _Group, visible: Array) -> list[_Group]:
+    """Return the landmarks of a group, apart where these images show one but not the other."""
+    together: dict[bytes, list[int]] = {}
+    for i, landmark in enumerate(group.landmarks):
+        together.setdefault(visible[:, landmark].tobytes(), []).append(i)
+    return [group] if len(together) == 1 else [group.part(which) for which in together.values()]
 
 
-def _factored(x: Array, bias: bool) -> tuple[Array, Array, Array, Array]:
-    """Return u, s, vt of the features without their mean, of full rank, and the mean."""
-    mean = x.mean(0) if bias else np.zeros(x.shape[1])
-    u, s, vt = np.linalg.svd(x - mean, full_matrices=False)
-    # relative to the features before centring: constant keypoints leave pure rounding error
-    kept = s > np.finfo(np.float64).eps * max(x.shape) * float(np.linalg.norm(x))
-    return u[:, kept], s[kept], vt[kept], mean
+def _extended(group: _Group, columns: Array, targets: Array, visible: Array) -> _Group:
+    rows = visible[:, group.landmarks[0]]
+    y = targets[:, group.landmarks].reshape(len(targets), -1)
+    if not rows.all():
+        columns, y = columns[rows], y[rows]
+    if not len(columns):
+        return group
+    q, r = np.linalg.qr(np.vstack([group.r, columns]))
+    return replace(group, rows=group.rows + len(columns), r=r, t=q.T @ np.vstack([group.t, y]))
 
 
-def _seen_together(visible: Array) -> list[list[int]]:
-    """Return the landmarks grouped by equal visibility: they share rows and so one fit."""
-    groups: dict[bytes, list[int]] = {}
-    for landmark, column in enumerate(np.ascontiguousarray(visible.T)):
-        groups.setdefault(column.tobytes(), []).append(landmark)
-    return list(groups.values())
-
-
-def _features(keypoints: Array, centre: float) -> Array:
+def _features(keypoints: Array) -> Array:
     if keypoints.ndim != 3 or keypoints.shape[2] != 2 or 0 in keypoints.shape:
         raise InvalidInputError(f"keypoints must have shape (N, K, 2), got {keypoints.shape}")
-    return np.asarray(keypoints, np.float64).reshape(len(keypoints), -1) - centre
+    return np.asarray(keypoints, np.float64).reshape(len(keypoints), -1)
 
 
 def _check(features: Array, landmarks: Array, visible: Array) -> None:

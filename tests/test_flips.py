@@ -8,9 +8,10 @@ import pytest
 from kpbench.api import Array
 from kpbench.flips import (
     MAX_ROUNDS,
+    Exchanged,
     Pairs,
     exchange_back_facing,
-    exchange_towards,
+    exchange_is_closer,
     mirrored_pairs,
     nearer_estimate,
     permutation,
@@ -83,29 +84,48 @@ def test_nine_of_thirteen_pairs_decide_the_facing(right_of: int, exchanged: bool
 def test_at_most_ten_samples_stay_as_they_are(flipped: int) -> None:
     order = permutation(HUMAN36M_PAIRS, 32)
     truth = people(30, np.ones(30, bool))
-    labels = truth.copy()
-    labels[:flipped] = truth[:flipped, order]
-    before = labels.copy()
-    found, changed = exchange_towards(truth, labels, order)
-    assert changed == (flipped if flipped > 10 else 0)
+    annotated = truth.copy()
+    annotated[:flipped] = truth[:flipped, order]
+    before = annotated.copy()
+    exchanged = Exchanged(30, order)
+
+    def closer() -> Array:
+        return exchange_is_closer(truth, exchanged.labels(annotated, slice(0, 30)), order)
+
+    assert closer().tolist() == [True] * flipped + [False] * (30 - flipped)
+    assert settle(exchanged, closer) == 0
+    found = exchanged.labels(annotated, slice(0, 30))
     assert np.array_equal(found, truth if flipped > 10 else before)
-    assert np.array_equal(labels, before)
+    assert np.array_equal(annotated, before)
 
 
 def test_settling_stops_and_says_when_it_does_not_converge() -> None:
-    order = permutation(HUMAN36M_PAIRS, 32)
+    exchanged = Exchanged(20, permutation(HUMAN36M_PAIRS, 32))
     calls = []
 
-    def opposite(labels: Array) -> Array:
+    def always() -> Array:
         calls.append(1)
-        return labels[:, order]
+        return np.ones(20, bool)
 
-    truth = people(20, np.ones(20, bool))
-    _, unsettled = settle(truth, order, opposite)
-    assert (len(calls), unsettled) == (MAX_ROUNDS, 20)
-    found, unsettled = settle(truth[:, order], order, lambda _: truth)
-    assert unsettled == 0
-    assert np.array_equal(found, truth)
+    assert settle(exchanged, always) == 20
+    assert len(calls) == MAX_ROUNDS
+    landmarks = people(20, np.ones(20, bool))
+    assert np.array_equal(exchanged.labels(landmarks, slice(0, 20)), landmarks)  # 100 times is even
+
+
+@pytest.mark.parametrize("pairs", [HUMAN36M_PAIRS, HUMAN36M_PUBLISHED_PAIRS])
+def test_labels_are_those_of_exchanging_again_and_again(pairs: Pairs) -> None:
+    """Twice is not never under the published list."""
+    order = permutation(pairs, 32)
+    landmarks = np.random.default_rng(0).random((12, 32, 2))
+    exchanged, labels = Exchanged(12, order), landmarks
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        marked = rng.random(12) < 0.6
+        exchanged.accept(marked)
+        labels = np.where(marked[:, None, None], labels[:, order], labels)
+        assert np.array_equal(exchanged.labels(landmarks, slice(0, 12)), labels)
+        assert np.array_equal(exchanged.labels(landmarks[3:7], slice(3, 7)), labels[3:7])
 
 
 def test_nearer_estimate_is_an_exact_minimum() -> None:

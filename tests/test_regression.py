@@ -1,4 +1,4 @@
-"""The regression against scikit-learn, scipy and numpy, and its properties."""
+"""The regression, in one pass over parts, against scikit-learn, scipy and numpy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, UndefinedScoreError
-from kpbench.regression import fit_regressor, fitted_values, inliers
+from kpbench.regression import LandmarkRegressor, RegressionFit, fit_regressor
 
 Data = tuple[Array, Array, Array]
 
@@ -148,15 +148,103 @@ def test_without_bias_a_shift_matters_but_a_scale_does_not() -> None:
     assert np.abs(fit(keypoints - 0.5) - fit(keypoints)).max() > 1e-3
 
 
+def in_parts(arrays: Data, size: int, *, bias: bool, ridge: float = 0.0) -> LandmarkRegressor:
+    fit = RegressionFit(bias=bias, ridge=ridge, min_norm=True)
+    for start in range(0, len(arrays[0]), size):
+        fit.add(*(array[start : start + size] for array in arrays))
+    return fit.solve()
+
+
+def relative(found: Array, expected: Array) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("ridge", [0.0, 0.5])
-def test_fitted_values_are_those_of_a_fit_on_all_rows(bias: bool, ridge: float) -> None:
+@pytest.mark.parametrize("seen", [1.0, 0.8, 0.1])
+def test_parts_do_not_matter(bias: bool, ridge: float, seen: float) -> None:
+    """Also where landmarks are seen together at first and apart later, or in no row of a part."""
+    keypoints, landmarks, visible = data(seen=seen)
+    visible[:20] = visible[:20, :1]
+    whole = fit_regressor(keypoints, landmarks, visible, bias=bias, ridge=ridge, min_norm=True)
+    for size in (1, 7, 64):
+        found = in_parts((keypoints, landmarks, visible), size, bias=bias, ridge=ridge)
+        assert found.weights == pytest.approx(whole.weights, abs=1e-11)
+        assert found.offset == pytest.approx(whole.offset, abs=1e-11)
+        assert found.rank == whole.rank
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cond", [1e2, 1e5, 1e8])
+def test_against_lstsq_when_ill_conditioned(cond: float, bias: bool) -> None:
+    """Sums of products would have no digit left at a condition of 1e8."""
+    rng = np.random.default_rng(3)
+    u, v = (np.linalg.qr(rng.normal(size=(n, 12)))[0] for n in (6000, 12))
+    x = u * np.geomspace(1, 1 / cond, 12) @ v.T * 20 + 0.5
+    y = x @ rng.normal(size=(12, 6)) + 0.02 * rng.normal(size=(6000, 6))
+    design = np.hstack([np.ones((6000, 1)), x]) if bias else x
+    weights, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
+    arrays = x.reshape(-1, 6, 2), y.reshape(-1, 3, 2), np.ones((6000, 3), bool)
+    found = in_parts(arrays, 512, bias=bias)
+    assert found.rank == rank == 12 + bias
+    # of what is predicted: the weights themselves are undetermined to cond x 1e-16
+    assert relative(found.predict(arrays[0]).reshape(-1, 6), design @ weights) < 1e-10
+    assert relative(found.weights.reshape(12, 6), weights[bias:]) < cond * 1e-14
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["duplicate", "constant", "collinear", "all equal", "zero"])
+def test_against_lstsq_when_exactly_rank_deficient(kind: str, bias: bool) -> None:
+    keypoints, landmarks, visible = data(n=900)
+    if kind == "duplicate":
+        keypoints[:, 1] = keypoints[:, 0]
+    if kind == "constant":
+        keypoints[:, 2] = 0.3
+    if kind == "collinear":
+        keypoints[:, 3] = 0.25 * keypoints[:, 0] + 0.75 * keypoints[:, 1]
+    if kind == "all equal":
+        keypoints[:] = keypoints[:, :1]
+    if kind == "zero":
+        keypoints[:, 0] = 0.0
+    x, y = keypoints.reshape(900, -1), landmarks.reshape(900, -1)
+    found = in_parts((keypoints, landmarks, visible), 100, bias=bias)
+    design = np.hstack([np.ones((900, 1)), x]) if bias else x
+    weights, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
+    assert found.rank == rank < found.n_features
+    assert relative(found.predict(keypoints).reshape(900, -1), design @ weights) < 1e-10
+    if bias:  # of minimum norm without the offset, which is free
+        x, y = x - x.mean(0), y - y.mean(0)
+    assert found.weights.reshape(8, 6) == pytest.approx(np.linalg.pinv(x, rcond=1e-12) @ y)
+
+
+def test_keypoints_that_hardly_move_keep_their_digits() -> None:
+    """Their mean is subtracted before anything is summed: motion of 1e-7 has 9 digits."""
+    keypoints, landmarks, visible = data(n=500)
+    found = in_parts((0.5 + 1e-7 * keypoints, landmarks, visible), 64, bias=True)
+    expected = fit_regressor(keypoints, landmarks, visible, bias=True).predict(keypoints)
+    assert found.rank == 9
+    assert relative(found.predict(0.5 + 1e-7 * keypoints), expected) < 1e-8
+
+
+def test_another_number_of_points_in_a_later_part_is_refused() -> None:
+    fit = RegressionFit(bias=True)
+    with pytest.raises(InvalidInputError, match="no images were added"):
+        fit.solve()
+    fit.add(*data())
+    with pytest.raises(InvalidInputError, match="3 keypoints and 3 landmarks, but 4 and 3 before"):
+        fit.add(*data(k=3))
+    with pytest.raises(InvalidInputError, match="4 keypoints and 5 landmarks, but 4 and 3 before"):
+        fit.add(*data(n_landmarks=5))
+
+
+def test_landmarks_may_have_another_centre_than_keypoints() -> None:
     keypoints, landmarks, visible = data()
-    keypoints[:, 1] = keypoints[:, 0]  # rank-deficient as well
-    fitted = fitted_values(keypoints, bias=bias, centre=0.5, ridge=ridge)
-    for labels in (landmarks, landmarks[:, ::-1]):
-        found = fit_regressor(keypoints, labels, visible, bias=bias, centre=0.5, ridge=ridge)
-        assert fitted(labels) == pytest.approx(found.predict(keypoints), abs=1e-10)
+    fit = RegressionFit(bias=False, centre=0.5, landmark_centre=0.0)
+    fit.add(keypoints, landmarks, visible)
+    model = LinearRegression(fit_intercept=False)
+    model.fit(keypoints.reshape(80, -1) - 0.5, landmarks.reshape(80, -1))
+    expected = model.predict(keypoints.reshape(80, -1) - 0.5)
+    assert fit.solve().predict(keypoints).reshape(80, -1) == pytest.approx(expected, abs=1e-10)
 
 
 def test_no_argument_is_written_to() -> None:
@@ -165,13 +253,4 @@ def test_no_argument_is_written_to() -> None:
     for a in arrays:
         a.setflags(write=False)
     fit_regressor(*arrays, bias=True, centre=0.5).predict(arrays[0])
-    fitted_values(arrays[0], bias=True)(arrays[1])
     assert all(np.array_equal(a, b) for a, b in zip(arrays, before, strict=True))
-
-
-def test_trimming_uses_the_unbiased_standard_deviation() -> None:
-    """One of ten at 1: mean 0.1, sd 0.316 unbiased and 0.3 biased, so 2.9 sd tell them apart."""
-    distances = np.array([0.0] * 9 + [1.0])
-    assert inliers(distances, 2.9).all()
-    assert inliers(distances, 2.8).tolist() == [True] * 9 + [False]
-    assert inliers(np.full(4, 0.2), 3.0).all()
