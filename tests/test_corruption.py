@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,10 +24,9 @@ def teacher_view(depth: Array) -> Array:
     """What the depth teacher makes of depth, through the registry: (N, H, W) uint8."""
     from kpbench.api import ImageSet
 
-    method = load_method("depth_teacher")
+    method: Any = load_method("depth_teacher")
     images = ImageSet(np.zeros((*depth.shape, 3), np.uint8), depth)
-    seen: Array = method.pixels(images)[..., 0]  # type: ignore[attr-defined]
-    return seen
+    return cast(Array, method.pixels(images)[..., 0])
 
 
 def relief(pixels: int = 64, n: int = 2) -> Array:
@@ -33,7 +34,8 @@ def relief(pixels: int = 64, n: int = 2) -> Array:
     y, x = np.mgrid[:pixels, :pixels] / pixels
     depth = 3000 + 1500 * np.sin(5 * x + 1) * np.cos(4 * y) + 500 * np.arange(n)[:, None, None]
     depth[:, :8, :10] = 0
-    return np.rint(depth).astype(np.uint16)
+    found: Array = np.rint(depth).astype(np.uint16)
+    return found
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
@@ -44,7 +46,7 @@ def test_no_amount_changes_nothing(kind: str) -> None:
 
 @pytest.mark.parametrize("amount", [0.02, 0.1, 0.5])
 def test_noise_is_gaussian_with_the_asked_spread(amount: float) -> None:
-    y, x = np.mgrid[:200, :200] / 200
+    x = np.arange(200) / 200 + np.zeros((200, 1))
     inverse = 1e-4 + 4e-4 * x
     depth = np.rint(1 / inverse).astype(np.uint16)[None]
     exact = 1 / depth[0].astype(np.float64)

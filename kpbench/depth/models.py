@@ -88,7 +88,7 @@ def require_transformers() -> None:
     except ImportError as error:
         raise MissingPackageError(
             f"depth models need the package transformers ({error}); "
-            "run: pip install 'kpbench[depth]'"
+            'run: pip install "kpbench[depth]"'
         ) from error
 
 
