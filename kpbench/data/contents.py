@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from kpbench.errors import DataError
@@ -16,15 +17,18 @@ def read_bytes(path: Path, most: int) -> bytes:
         DataError: the file is missing, unreadable or larger.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
+        about = path.stat()
+        size = about.st_size
+        if not stat.S_ISREG(about.st_mode):
+            raise DataError(f"{path}: is no file")  # a pipe or a device may never end
+        if size > most:
+            raise DataError(f"{path}: {size / MEBI:,.0f} MiB, at most {most / MEBI:,.0f} are read")
+        with path.open("rb", buffering=0) as file:
+            return file.readall()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; see `kpbench data info` for the layout") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(data) > most:
-        raise DataError(f"{path}: larger than {most / MEBI:,.0f} MiB, which it never should be")
-    return data
 
 
 def read_text(path: Path, most: int) -> str:

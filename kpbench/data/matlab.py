@@ -107,10 +107,11 @@ def read_mat(path: Path, *names: str) -> dict[str, Any]:
     known: list[str] = []
     try:
         for content in _variables(data, order):
-            name = _head(_Elements(content, order)).name
-            known.append(name)
-            if name in names:
-                found[name] = _value(content, order, f"{path}: {name}", 0)
+            elements = _Elements(content, order)
+            head = _head(elements)
+            known.append(head.name)
+            if head.name in names:
+                found[head.name] = _value(elements, head, f"{path}: {head.name}", 0)
     except (_DamagedError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path}: not a whole MAT-file: {error}") from None
     if missing := [name for name in names if name not in found]:
@@ -173,18 +174,15 @@ def _head(elements: _Elements) -> _Head:
     kind = int(flags[0]) & 0xFF
     if kind == 17:  # an object of MATLAB's newer kind has no shape
         return _Head(kind, 0, (), elements.text())
-    shape = elements.numbers()
-    if shape.dtype.str[1:] not in ("i4", "u4") or len(shape) < 2 or (shape < 0).any():
+    sizes = elements.numbers()
+    shape = tuple(sizes.tolist())
+    if sizes.dtype.str[1:] not in ("i4", "u4") or len(shape) < 2 or min(shape) < 0:
         raise _DamagedError("an array without a shape")
-    return _Head(kind, int(flags[0]), tuple(shape.tolist()), elements.text())
+    return _Head(kind, int(flags[0]), shape, elements.text())
 
 
-def _value(content: memoryview, order: str, where: str, depth: int) -> Any:
+def _value(elements: _Elements, head: _Head, where: str, depth: int) -> Any:
     """Return an array in Python's types."""
-    if not content:
-        return np.zeros((0, 0))
-    elements = _Elements(content, order)
-    head = _head(elements)
     if head.kind in _REFUSED or head.flags & _COMPLEX:
         what = _REFUSED.get(head.kind, "a complex array")
         raise DataError(f"{where} is {what}, which no data set holds; refused")
@@ -213,7 +211,10 @@ def _inner(elements: _Elements, where: str, depth: int) -> Any:
     kind, content = elements.next()
     if kind != _MATRIX:
         raise _DamagedError("a cell or field that is no array")
-    return _value(content, elements.order, where, depth + 1)
+    if not content:
+        return np.zeros((0, 0))
+    inner = _Elements(content, elements.order)
+    return _value(inner, _head(inner), where, depth + 1)
 
 
 def _records(elements: _Elements, shape: tuple[int, ...], where: str, depth: int) -> Any:
