@@ -1,9 +1,4 @@
-"""Scoring keypoints that were computed elsewhere, from an .npz file.
-
-Arrays, for S in train and test, with or without a prefix `D/` that names a group:
-`S_keypoints` (N, K, 2), `S_landmarks` (N, L, 2), (x, y) in [0, 1]; optional `S_visible` (N, L),
-true or 1 where the label is there (all, if left out), and `S_activities` (N,) text.
-"""
+"""Score keypoints that were computed elsewhere; see `kpbench.detection_files` for the formats."""
 
 from __future__ import annotations
 
@@ -12,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 
-from kpbench.api import Array
-from kpbench.errors import InvalidInputError, KpbenchError
-from kpbench.evaluators import (
-    EVALUATORS,
-    Detections,
-    Evaluation,
-    evaluate,
-    evaluators_of,
-    get_evaluator,
-)
-from kpbench.stats import UNREADABLE
+from kpbench.detection_files import load_detections
+from kpbench.errors import KpbenchError, UnknownNameError
+from kpbench.evaluators import EVALUATORS, Evaluation, EvaluatorSpec, evaluate
+from kpbench.evaluators import disagreement_evaluators as built_in
+from kpbench.registry import available, load_protocol
 
-SPLITS = ("train", "test")
-REQUIRED = ("keypoints", "landmarks")
-OPTIONAL = ("visible", "activities")
+__all__ = [
+    "Unscored",
+    "as_json",
+    "find_evaluator",
+    "find_evaluators",
+    "load_detections",
+    "score_file",
+    "score_file_all",
+]
 
 
 @dataclass(frozen=True)
@@ -37,20 +31,6 @@ class Unscored:
 
     evaluator: str
     error: str
-
-
-def load_detections(path: Path, group: str | None = None) -> tuple[Detections, Detections]:
-    """Read the train and test detections of one group; unpickles nothing.
-
-    Args:
-        path: an .npz file.
-        group: prefix of the arrays; may be left out when the file holds one group.
-
-    Raises:
-        InvalidInputError: not a readable .npz, no such group or several to choose from, missing
-            or object arrays, wrong shapes, pixels, NaN, or the same arrays in train and test.
-    """
-    return _load(path, group, None)
 
 
 def score_file(path: Path, evaluator: str, group: str | None = None) -> Evaluation:
@@ -66,8 +46,8 @@ def score_file(path: Path, evaluator: str, group: str | None = None) -> Evaluati
         InvalidInputError: as `load_detections` and `evaluate`.
         UndefinedScoreError: as `evaluate`.
     """
-    spec = get_evaluator(evaluator)
-    return evaluate(spec, *_load(path, group, spec.dataset))
+    spec = find_evaluator(evaluator)
+    return evaluate(spec, *load_detections(path, group, spec.dataset))
 
 
 def score_file_all(
@@ -87,8 +67,8 @@ def score_file_all(
         UnknownNameError: there is no evaluator for that data set.
         InvalidInputError: as `load_detections`.
     """
-    specs = evaluators_of(dataset)
-    train, test = _load(path, group, dataset)
+    specs = find_evaluators(dataset)
+    train, test = load_detections(path, group, dataset)
     found: list[Evaluation | Unscored] = []
     for spec in specs:
         try:
@@ -96,6 +76,59 @@ def score_file_all(
         except KpbenchError as error:
             found.append(Unscored(spec.name, str(error)))
     return found
+
+
+def find_evaluator(name: str) -> EvaluatorSpec:
+    """Return the evaluator of that name, kpbench's own or an installed protocol's.
+
+    Protocols are imported only for a name that is not kpbench's own.
+
+    Raises:
+        UnknownNameError: there is none; names the protocols that could not be asked.
+    """
+    if name in EVALUATORS:
+        return EVALUATORS[name]
+    specs, broken = _of_protocols()
+    if name not in specs:
+        raise _unknown("evaluator", name, [*EVALUATORS, *specs], broken)
+    return specs[name]
+
+
+def find_evaluators(dataset: str) -> list[EvaluatorSpec]:
+    """Return all evaluators of a data set, kpbench's own or the installed protocols'.
+
+    Raises:
+        UnknownNameError: as `find_evaluator`.
+    """
+    datasets = {spec.dataset for spec in EVALUATORS.values()}
+    if dataset in datasets:
+        return built_in(dataset)
+    specs, broken = _of_protocols()
+    found = [spec for spec in specs.values() if spec.dataset == dataset]
+    if not found:
+        known = datasets | {spec.dataset for spec in specs.values()}
+        raise _unknown("data set with evaluators", dataset, sorted(known), broken)
+    return found
+
+
+def _of_protocols() -> tuple[dict[str, EvaluatorSpec], list[str]]:
+    """Return the evaluators of installed protocols, and which protocols could not be asked."""
+    specs: dict[str, EvaluatorSpec] = {}
+    broken = []
+    for name in available("protocols"):
+        try:
+            for spec in load_protocol(name).evaluators:
+                specs.setdefault(spec.name, spec)
+        except Exception:  # whatever a plugin does must not keep the others from being asked
+            broken.append(name)
+    return specs, broken
+
+
+def _unknown(kind: str, name: str, known: list[str], broken: list[str]) -> UnknownNameError:
+    error = UnknownNameError.of(kind, name, known)
+    if not broken:
+        return error
+    return UnknownNameError(f"{error} (these protocols cannot be loaded: {', '.join(broken)})")
 
 
 def as_json(found: Evaluation | Unscored) -> dict[str, Any]:
@@ -116,88 +149,5 @@ def as_json(found: Evaluation | Unscored) -> dict[str, Any]:
         "n_features": found.n_features,
         "notes": list(found.notes),
         "landmark_values": by_landmark,
+        "activity_values": dict(found.group_values),
     }
-
-
-def _load(path: Path, group: str | None, dataset: str | None) -> tuple[Detections, Detections]:
-    arrays = _arrays(path, group, dataset)
-    train, test = (_detections(path, arrays, split) for split in SPLITS)
-    same = (
-        np.array_equal(train.keypoints, test.keypoints),
-        np.array_equal(train.landmarks, test.landmarks),
-    )
-    if all(same):
-        raise InvalidInputError(
-            f"{path}: train and test hold the same arrays; a regression scored on the images that "
-            "it was fitted on says nothing"
-        )
-    return train, test
-
-
-def _arrays(path: Path, group: str | None, dataset: str | None) -> dict[str, Array]:
-    """Read the arrays of one group, without its prefix."""
-    try:
-        with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
-            prefix = _prefix(path, archive.files, group, dataset)
-            wanted = (f"{split}_{key}" for split in SPLITS for key in (*REQUIRED, *OPTIONAL))
-            found = {key: archive[prefix + key] for key in wanted if prefix + key in archive}
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"there is no file {path}") from error
-    except UNREADABLE as error:
-        raise InvalidInputError(
-            f"{path} cannot be read as an .npz of plain arrays: {error}; save it with "
-            "numpy.savez(path, train_keypoints=..., ...) and no object arrays"
-        ) from error
-    for key, value in found.items():  # numpy hands out other members of a zip as bytes
-        if not isinstance(value, np.ndarray):
-            raise InvalidInputError(f"{path}: {prefix}{key} is no array")
-    return found
-
-
-def _prefix(path: Path, keys: list[str], group: str | None, dataset: str | None) -> str:
-    found = {
-        key[: -len(f"{split}_{name}")]
-        for key in keys
-        for split in SPLITS
-        for name in REQUIRED
-        if key.endswith(f"{split}_{name}")
-    }
-    prefixes = sorted(prefix for prefix in found if prefix == "" or prefix.endswith("/"))
-    if not prefixes:
-        raise InvalidInputError(
-            f"{path} holds no arrays train_keypoints, train_landmarks, test_keypoints, "
-            f"test_landmarks; it holds: {', '.join(keys[:20]) or 'nothing'}"
-        )
-    names = [prefix.removesuffix("/") for prefix in prefixes]
-    if group is None and dataset in names:
-        group = dataset
-    if group is None and len(names) == 1:
-        group = names[0]
-        if group in {spec.dataset for spec in EVALUATORS.values()} - {dataset} and dataset:
-            raise InvalidInputError(
-                f"{path} holds {group}, not {dataset}; name an evaluator of {group}, or choose the "
-                f"arrays with --group {group} to score them under {dataset} anyway"
-            )
-    if group not in names:
-        listed = ", ".join(name or "(no prefix)" for name in names)
-        raise InvalidInputError(
-            f"{path} holds the groups {listed}; "
-            + (f"there is none called {group!r}" if group else "choose one with --group")
-        )
-    return f"{group}/" if group else ""
-
-
-def _detections(path: Path, arrays: dict[str, Array], split: str) -> Detections:
-    missing = [f"{split}_{key}" for key in REQUIRED if f"{split}_{key}" not in arrays]
-    if missing:
-        raise InvalidInputError(f"{path}: {', '.join(missing)} missing; all four are needed")
-    keypoints, landmarks = (arrays[f"{split}_{key}"] for key in REQUIRED)
-    visible = arrays.get(f"{split}_visible", np.ones(landmarks.shape[:2], bool))
-    if visible.dtype != np.bool_:
-        if visible.dtype.kind not in "iuf" or not np.isin(visible, (0, 1)).all():
-            raise InvalidInputError(f"{path}: {split}_visible must hold true/false or 0/1")
-        visible = visible.astype(bool)
-    try:
-        return Detections(keypoints, landmarks, visible, arrays.get(f"{split}_activities"))
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{path}: {split}: {error}") from error

@@ -11,8 +11,9 @@ import pytest
 
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, KpbenchError, UnknownNameError
-from kpbench.evaluators import Evaluation
-from kpbench.scorefile import Unscored, as_json, load_detections, score_file, score_file_all
+from kpbench.evaluators import Evaluation, disagreement_evaluators
+from kpbench.scorefile import as_json, load_detections, score_file, score_file_all
+from tests.conftest import Install
 
 Arrays = dict[str, Array]
 
@@ -80,6 +81,8 @@ def test_activities_are_read(tmp_path: Path) -> None:
     found = score_file(save(tmp_path, content), "human36m/bkind")
     assert found.notes == ()
     assert found.groups is not None and set(found.groups) == {"Walking", "Posing"}
+    assert as_json(found)["activity_values"] == found.group_values
+    assert np.mean(list(found.group_values.values())) == pytest.approx(found.value)
 
 
 def test_json_holds_what_is_promised_and_no_nan(tmp_path: Path) -> None:
@@ -98,17 +101,108 @@ def test_json_holds_what_is_promised_and_no_nan(tmp_path: Path) -> None:
 def test_all_evaluators_of_a_data_set_and_those_that_cannot(tmp_path: Path) -> None:
     found = score_file_all(save(tmp_path, arrays(n_landmarks=17)), "human36m")
     kinds = {e.evaluator: type(e) for e in found}
-    assert kinds == {
-        "human36m/autolink": Unscored,
-        "human36m/stablekeypoints": Unscored,
-        "human36m/bkind": Unscored,
-        "human36m/strict": Evaluation,
-    }
+    assert list(kinds) == [spec.name for spec in disagreement_evaluators("human36m")]
+    assert {name for name, kind in kinds.items() if kind is Evaluation} == {"human36m/strict"}
     rows = [as_json(e) for e in found]
     assert "is defined on 32 landmarks, got 17" in rows[0]["error"]
-    assert "error" not in rows[3]
+    assert "error" not in rows[-1]
     with pytest.raises(UnknownNameError, match="data set"):
         score_file_all(tmp_path / "mine.npz", "human")
+
+
+def test_boxes_and_aspect_are_read(tmp_path: Path) -> None:
+    content = arrays(n_landmarks=15)
+    with pytest.raises(InvalidInputError, match="cub/huang needs the boxes of the images"):
+        score_file(save(tmp_path, content), "cub/huang")
+    for split, n in (("train", 60), ("test", 30)):
+        content[f"{split}_boxes"] = np.tile([0.1, 0.2, 0.5, 0.25], (n, 1))
+        content[f"{split}_aspect"] = np.full(n, 2.0)
+    path = save(tmp_path, content)
+    _, test = load_detections(path)
+    # one box for all: the same fit, in another unit; errors twice in x, four times in y
+    gap = (score_file(path, "cub/scops").predicted - test.landmarks) / (0.5, 0.25)
+    expected = 100 * np.linalg.norm(gap, axis=-1).mean()
+    assert score_file(path, "cub/huang").value == pytest.approx(expected, rel=1e-9)
+    faces = {k: v[:, :5] if "landmarks" in k or "visible" in k else v for k, v in content.items()}
+    path = save(tmp_path, faces)
+    wide = np.array([2.0, 1.0])
+    gap = (score_file(path, "celeba/scops").predicted - test.landmarks[:, :5]) * wide
+    eyes = np.linalg.norm((test.landmarks[:, 0] - test.landmarks[:, 1]) * wide, axis=-1)
+    expected = 100 * (np.linalg.norm(gap, axis=-1) / eyes[:, None]).mean()
+    assert score_file(path, "celeba/dve").value == pytest.approx(expected, rel=1e-9)
+
+
+def save_folder(folder: Path, content: Arrays) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, array in content.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def test_a_folder_of_npy_files_scores_as_the_npz(tmp_path: Path) -> None:
+    content = arrays(n_landmarks=32)
+    content["test_activities"] = np.array(["Walking", "Posing"])[np.arange(30) % 2]
+    expected = score_file(save(tmp_path, content), "human36m/bkind")
+    folder = save_folder(tmp_path / "arrays", content)
+    found = score_file(folder, "human36m/bkind")
+    assert found.value == pytest.approx(expected.value, rel=1e-12)
+    assert found.group_values == pytest.approx(expected.group_values)
+    (folder / "train_visible.npy").unlink()
+    np.save(folder / "test_visible.npy", np.ones((30, 32), np.uint8))
+    assert score_file(folder, "human36m/bkind").value == found.value
+    train, _ = load_detections(folder)
+    assert isinstance(train.keypoints.base, np.memmap) and not train.keypoints.flags.writeable
+
+
+def test_folders_that_cannot_be_scored_are_refused(tmp_path: Path) -> None:
+    folder = save_folder(tmp_path / "arrays", arrays())
+    np.save(folder / "train_keypoints.npy", np.ones((60, 4, 2), object), allow_pickle=True)
+    with pytest.raises(InvalidInputError, match=r"train_keypoints\.npy cannot be read"):
+        score_file(folder, "celeba/strict")
+    good = (folder / "train_landmarks.npy").read_bytes()
+    np.save(folder / "train_keypoints.npy", np.full((60, 4, 2), 0.5))
+    for data in (b"", b"PK", good[:50], good[:-30]):
+        (folder / "train_landmarks.npy").write_bytes(data)
+        with pytest.raises(InvalidInputError, match=r"train_landmarks\.npy cannot be read"):
+            score_file(folder, "celeba/strict")
+    np.savez(folder / "train_landmarks", points=np.ones(3))
+    (folder / "train_landmarks.npz").rename(folder / "train_landmarks.npy")
+    with pytest.raises(InvalidInputError, match=r"train_landmarks\.npy cannot be read"):
+        score_file(folder, "celeba/strict")
+    (folder / "train_landmarks.npy").unlink()
+    with pytest.raises(InvalidInputError, match="train_landmarks missing"):
+        score_file(folder, "celeba/strict")
+    for split in ("train", "test"):
+        same = {f"{split}_{key[5:]}": v for key, v in arrays().items() if key.startswith("test")}
+        save_folder(folder, same)
+    with pytest.raises(InvalidInputError, match="train and test hold the same arrays"):
+        score_file(folder, "celeba/strict")
+
+
+@pytest.mark.usefixtures("toy_discs")
+def test_evaluators_of_installed_protocols_are_known(tmp_path: Path) -> None:
+    path = save(tmp_path, arrays(n_landmarks=4))
+    assert score_file(path, "toy_discs/strict").evaluator == "toy_discs/strict"
+    assert [f.evaluator for f in score_file_all(path, "toy_discs")] == ["toy_discs/strict"]
+    with pytest.raises(UnknownNameError, match="did you mean toy_discs/strict"):
+        score_file(path, "toy_discs/stric")
+    with pytest.raises(UnknownNameError, match="did you mean toy_discs"):
+        score_file_all(path, "toy_disc")
+
+
+def test_a_protocol_that_cannot_be_loaded_is_named(tmp_path: Path, install: Install) -> None:
+    install("protocols", {"torn": '"""Torn."""\nraise RuntimeError("torn")\n'})
+    with pytest.raises(UnknownNameError, match=r"mine/x.*protocols cannot be loaded: torn"):
+        score_file(tmp_path / "nothing.npz", "mine/x")
+
+
+def test_protocols_are_not_imported_for_kpbenchs_own_evaluators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kpbench.scorefile.available", lambda kind: pytest.fail("asked"))
+    path = save(tmp_path, arrays())
+    assert score_file(path, "celeba/strict").value > 0
+    assert len(score_file_all(path, "celeba")) == len(disagreement_evaluators("celeba"))
 
 
 def test_unknown_evaluator_is_told_before_the_file_is_read(tmp_path: Path) -> None:
@@ -139,6 +233,12 @@ def test_unknown_evaluator_is_told_before_the_file_is_read(tmp_path: Path) -> No
         ({"test_visible": np.ones((30, 4), bool)}, "visible must be bool of shape"),
         ({"test_visible": np.zeros((30, 5), bool)}, "no rule for missing labels"),
         ({"test_activities": np.array(["a"])}, "activities must have shape"),
+        ({"test_boxes": np.full((30, 2), 0.5)}, r"boxes must have shape \(30, 4\)"),
+        ({"test_boxes": np.zeros((30, 4))}, "boxes are not above 0 in 30 of 30 images"),
+        ({"test_boxes": np.full((30, 4), 40.0)}, "boxes .* divide pixels by the image size"),
+        ({"test_aspect": np.full(30, -1.0)}, "aspect are not above 0 in 30 of 30 images"),
+        ({"test_aspect": np.full(30, np.inf)}, "aspect are NaN or infinite in 30 of 30 images"),
+        ({"test_aspect": np.full(30, "wide")}, "aspect must be floats, got <U4"),
         ({"train_keypoints": np.ones((60, 4, 2), object)}, "no object arrays"),
         ({"train_keypoints": np.full((60, 4, 2), 1j)}, "floats, got complex"),
     ],
@@ -164,7 +264,7 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
     with pytest.raises(InvalidInputError, match="there is no file"):
         score_file(path, "celeba/strict")
-    with pytest.raises(InvalidInputError, match="cannot be read"):
+    with pytest.raises(InvalidInputError, match=r"holds none of train_keypoints\.npy"):
         score_file(tmp_path, "celeba/strict")
     for data in (b"", b"PK", b"{}", good[: len(good) // 2], good[:-30]):
         path.write_bytes(data)
