@@ -74,10 +74,10 @@ class CubAligned(Source):
 def _parts(path: Path, count: int) -> Array:
     """Return (N, 15, 3) float64."""
     try:
-        parts = np.load(path, allow_pickle=False)
+        parts = np.lib.format.open_memmap(path, mode="r")  # never unpickles
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as an array of numbers: {error}") from error
-    if not isinstance(parts, np.ndarray) or parts.dtype.kind not in "fiu":
+    if parts.dtype.kind not in "fiu":
         raise DataError(f"{path}: holds no array of numbers")
     if parts.shape != (count, len(PARTS), 3):
         raise DataError(

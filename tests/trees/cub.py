@@ -32,6 +32,7 @@ class Bird:
     """What is drawn; pixels from 0.
 
     Attributes:
+        number: of the class.
         path: below images/.
         part: "train", "val", "test", or "both" halves of the test split.
         size: width and height of the image.
@@ -40,6 +41,7 @@ class Bird:
         box: left, top, right, bottom; right and bottom are not included.
     """
 
+    number: int
     path: str
     part: str
     size: tuple[int, int]
@@ -54,10 +56,10 @@ def pose(rng: np.random.Generator, size: tuple[int, int], to_left: bool) -> tupl
     shape[[1, 4, 5, 6, 9, 10, 14]] += rng.normal(0, 0.04, 2)  # the head moves
     if not to_left:
         shape[:, 0] *= -1
-    # the drawing reaches 0.7 to the sides, 0.65 up and 0.55 down
-    scale = min(size[0] / 1.6, size[1] / 1.4) * rng.uniform(0.8, 0.95)
-    room = np.array(size) - scale * np.array([1.5, 1.3])
-    centre = scale * np.array([0.75, 0.7]) + np.maximum(room, 0) * rng.uniform(0, 1, 2)
+    # the drawing reaches about 0.65 to the sides, 0.6 up and 0.5 down: some birds touch the border
+    scale = min(size[0] / 1.35, size[1] / 1.12) * rng.uniform(0.85, 0.97)
+    room = np.array(size) - scale * np.array([1.35, 1.12])
+    centre = scale * np.array([0.67, 0.6]) + np.maximum(room, 0) * rng.uniform(0, 1, 2)
     points = np.clip(np.rint(centre + scale * shape), 0, np.array(size) - 1).astype(int)
     seen = np.ones(15, bool)
     seen[list(RIGHT if to_left else LEFT)] = False
@@ -76,11 +78,12 @@ def draw(points: Array, size: tuple[int, int], seed: int, *, grey: bool) -> Imag
         pen.line([at[2], at[leg]], fill=(200, 150, 20), width=2)
     pen.polygon([at[0], at[13], at[2]], fill=dark)
     pen.polygon([at[9], at[0], at[2], at[3], at[14]], fill=light)
-    pen.polygon([at[9], at[4], at[5], at[14]], fill=dark)
+    pen.polygon([at[9], at[4], at[5], at[14]], fill=(250, 250, 120))
     pen.polygon([at[5], at[1], at[14]], fill=(230, 120, 20))
+    radius = 2 + min(size) // 100
     for eye in (6, 10):
         x, y = at[eye]
-        pen.ellipse((x - 1, y - 1, x + 1, y + 1), fill=(0, 0, 0))
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(0, 0, 0))
     return image.convert("L") if grey else image
 
 
@@ -98,12 +101,12 @@ def birds(n_train: int = 72, n_test: int = 12, seed: int = 0) -> list[Bird]:
         parts[-1] = "both" if name[:3] == "001" else parts[-1]
         sides = rng.permutation(len(parts)) % 2 == 0
         for i, part in enumerate(parts):
-            size = int(rng.integers(75, 130)), int(rng.integers(65, 110))
+            size = int(rng.integers(75, 130)), int(rng.integers(60, 100))
             points, seen = pose(rng, size, bool(sides[i]))
             low, high = points.min(0), points.max(0)
             box = (int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1)
             path = f"{name}/{name[4:]}_{i + 1:04d}_{796000 + i}.jpg"
-            found.append(Bird(path, part, size, points, seen, box))
+            found.append(Bird(int(name[:3]), path, part, size, points, seen, box))
     return found
 
 
@@ -138,12 +141,12 @@ def write_mat(root: Path, part: str, found: list[Bird], kind: type = np.float64)
         images[0, i]["rel_path"] = bird.path
         corners = {"x1": left + 1, "y1": top + 1, "x2": right, "y2": bottom}
         images[0, i]["bbox"] = {k: kind(v) for k, v in corners.items()}
-        parts: Array = np.zeros((3, 15), kind)
+        parts: Array = np.zeros((3, len(bird.seen)), kind)
         parts[:2, bird.seen] = bird.points[bird.seen].T + 1
         parts[2] = bird.seen
         images[0, i]["parts"] = parts
         images[0, i]["mask"] = np.zeros(bird.size[::-1], bool)
-        images[0, i]["class_id"] = kind(int(bird.path[:3]))
+        images[0, i]["class_id"] = kind(bird.number)
         images[0, i]["test"] = kind(part != "train")
     folder = root / "CUB_200_2011" / "cachedir" / "cub" / "data"
     folder.mkdir(parents=True, exist_ok=True)
