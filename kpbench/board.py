@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from kpbench.records import Identity, Record, Score, all_records, stored_artifact
-from kpbench.stats import PairedDifference, Scores, load_scores, paired_bootstrap, runs_interval
+from kpbench.scores import Scores, load_scores
+from kpbench.stats import (
+    PairedDifference,
+    Resampled,
+    clusters_of,
+    mean_interval,
+    paired_difference,
+    resample,
+)
 
 FLOOR, CEILING = "mean_shape", "oracle"
 UNRANKED = (FLOOR, "random_detector", CEILING)
@@ -69,11 +78,10 @@ class Row:
         """The perceptual backbone of the training loss, "–" without one."""
         return str(self.records[0].identity.params.get("backbone", "–"))
 
-    @property
-    def hits(self) -> float | None:
-        """Mean share of keypoints on the object, None without masks."""
-        shares = [r.foreground_hits for r in self.scored if r.foreground_hits is not None]
-        return mean(shares) if shares else None
+    def mean_of(self, what: Callable[[Record], float | None]) -> float | None:
+        """Return the mean over seeds of a number that a record may lack, None if all lack it."""
+        found = [value for value in map(what, self.scored) if value is not None]
+        return mean(found) if found else None
 
     def values(self, evaluator: str) -> list[float]:
         """Return the score of every seed."""
@@ -95,16 +103,21 @@ class Row:
         """Return the per-image scores, one entry a seed."""
         return [self.scores[record.identity.seed][evaluator] for record in self.scored]
 
-    def interval(self, evaluator: str) -> tuple[float, float]:
-        """Return the 95 % bootstrap interval of the mean, over images and seeds."""
-        runs = self.runs(evaluator)
-        pairs = [(run.errors, run.valid) for run in runs]
-        return runs_interval(pairs, runs[0].aggregation, runs[0].groups)
-
 
 @dataclass(frozen=True)
 class Board:
-    """Rows that may be compared: one protocol version, data, K, recipe and device class."""
+    """Rows that may be compared: one protocol version, data, K, recipe and device class.
+
+    Attributes:
+        protocol: its name.
+        version: its version.
+        data: fingerprint of the images and labels.
+        n_keypoints: K.
+        recipe: how much training.
+        device: class of the device.
+        arguments: of the protocol, where they are not the default's.
+        rows: a method each.
+    """
 
     protocol: str
     version: int
@@ -112,12 +125,18 @@ class Board:
     n_keypoints: int
     recipe: str
     device: str
+    arguments: Mapping[str, Any]
     rows: Sequence[Row] = field(repr=False)
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of all rows."""
         return self.rows[0].wanted
+
+    @property
+    def own_arguments(self) -> dict[str, Any]:
+        """The arguments besides K, which has a place of its own."""
+        return {name: value for name, value in self.arguments.items() if name != "k"}
 
     @property
     def evaluator(self) -> str:
@@ -142,19 +161,28 @@ class Board:
         return next((row for row in self.rows if row.method == method), None)
 
     @property
+    def complete(self) -> list[Row]:
+        """The rows that have a score of every seed."""
+        return [row for row in self.rows if row.complete]
+
+    @property
     def ranked(self) -> list[Row]:
         """The rows that take part in the ranking."""
-        return [row for row in self.rows if row.complete and row.method not in UNRANKED]
+        return [row for row in self.complete if row.method not in UNRANKED]
+
+    def interval(self, evaluator: str, row: Row) -> tuple[float, float]:
+        """Return the 95 % bootstrap interval of a complete row's mean, over images and seeds."""
+        return mean_interval(self._resampled(evaluator)[row.label])
 
     def difference(self, evaluator: str, a: Row, b: Row) -> PairedDifference:
-        """Return the score of a minus that of b, on the same images."""
-        one, two = a.runs(evaluator), b.runs(evaluator)
-        return paired_bootstrap(
-            [(run.errors, run.valid) for run in one],
-            [(run.errors, run.valid) for run in two],
-            one[0].aggregation,
-            one[0].groups,
-        )
+        """Return the score of a minus that of b, both complete, on the same images."""
+        found = self._resampled(evaluator)
+        return paired_difference(found[a.label], found[b.label])
+
+    def identities(self, evaluator: str) -> int | None:
+        """Return how many identities are resampled, None where images are."""
+        clusters = clusters_of(self._identities(evaluator))
+        return None if clusters is None else len(set(clusters.tolist()))
 
     def ranks(self, evaluator: str) -> dict[str, int]:
         """Return rank by label: one more than the number of rows that are better beyond noise."""
@@ -171,31 +199,70 @@ class Board:
             for row in self.ranked
         }
 
+    @cached_property
+    def _cache(self) -> dict[str, dict[str, Resampled]]:
+        return {}
+
+    def _resampled(self, evaluator: str) -> dict[str, Resampled]:
+        """Return the resampled scores of the complete rows, by label; computed once."""
+        if evaluator not in self._cache:
+            runs = [run for row in self.complete for run in row.runs(evaluator)]
+            together = resample(
+                [(run.errors, run.valid) for run in runs],
+                runs[0].aggregation,
+                runs[0].groups,
+                clusters=clusters_of(self._identities(evaluator)),
+            )
+            n = len(self.seeds)
+            self._cache[evaluator] = {
+                row.label: together[i * n : (i + 1) * n] for i, row in enumerate(self.complete)
+            }
+        return self._cache[evaluator]
+
+    def _identities(self, evaluator: str) -> Any:
+        """Return who each test image shows, from any record that kept it: the images are equal."""
+        runs = (run for row in self.rows for run in row.runs(evaluator))
+        return next((run.identities for run in runs if run.identities is not None), None)
+
 
 def read_boards(results: Path) -> list[Board]:
-    """Read all records below `results` and sort them into tables; `smoke` runs are left out.
+    """Read all records below `results` and sort them into tables.
+
+    `smoke` runs are left out, and so are those trained on another protocol (`transfer`).
 
     Raises:
         RecordError: a record or an artifact is corrupt or missing.
     """
-    boards: dict[tuple[str, int, str, int, str, str], list[Record]] = {}
+    boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
     for record in all_records(results):
         who = record.identity
-        if who.recipe != "smoke":
-            key = (who.protocol, who.protocol_version, who.data, who.n_keypoints, who.recipe)
-            boards.setdefault((*key, who.device), []).append(record)
+        if who.recipe != "smoke" and who.trained_on is None:
+            key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
+            arguments = json.dumps(dict(who.arguments), sort_keys=True)
+            boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)
     return [
-        Board(*key, rows=_rows(results, records))
-        for key, records in sorted(boards.items(), key=lambda item: item[0])
+        Board(*key, json.loads(arguments), rows_of(results, records))
+        for key, by_arguments in sorted(boards.items(), key=lambda item: item[0])
+        for arguments, records in sorted(by_arguments.items())
     ]
 
 
-def _rows(results: Path, records: Sequence[Record]) -> list[Row]:
+def data_of(who: Identity) -> str:
+    """Return the fingerprint of images and labels, without that of depth shown to one method."""
+    return who.data.partition("+")[0]
+
+
+def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:
+    """Return a row for each method and each set of parameters of it.
+
+    Raises:
+        RecordError: an artifact is corrupt or missing.
+    """
     seeds = tuple(sorted({record.identity.seed for record in records}))
     groups: dict[tuple[str, int, str], list[Record]] = {}
     for record in records:
         who = record.identity
-        settings = json.dumps([who.params, _digest(who.dependency)], sort_keys=True)
+        settings = json.dumps(settings_of(who), sort_keys=True)
         groups.setdefault((who.method, who.method_version, settings), []).append(record)
     rows = []
     for group in (groups[key] for key in sorted(groups)):
@@ -209,17 +276,25 @@ def _rows(results: Path, records: Sequence[Record]) -> list[Row]:
     return rows
 
 
-def _digest(dependency: Identity | None) -> str:
-    """Name a dependency without its seed, which is the seed of the row's record."""
-    return "" if dependency is None else dependency.model_copy(update={"seed": 0}).digest()
+def settings_of(who: Identity) -> dict[str, Any]:
+    """Return what tells rows of one method apart: its parameters, and its teacher's by its name."""
+    computed = who.data.partition("+")[2][:8]
+    found = {**who.params, **({"depth": computed} if computed else {})}
+    if who.dependency is not None:
+        other = who.dependency
+        inner = {"version": other.method_version, **settings_of(other)}
+        found |= {f"{other.method}.{name}": value for name, value in inner.items()}
+    return found
+
+
+def setting_names(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the settings in which `own` differs from any of the others, sorted."""
+    return sorted(name for name in own if any(own[name] != other.get(name) for other in others))
 
 
 def _label(record: Record, records: Sequence[Record]) -> str:
-    """Return "method v1", with the parameters in which the board's rows of the method differ."""
-    who = record.identity
-    others = [r.identity.params for r in records if r.identity.method == who.method]
-    varying = sorted(
-        name for name in who.params if any(who.params[name] != p.get(name) for p in others)
-    )
-    settings = ", ".join(f"{name}={who.params[name]}" for name in varying)
+    """Return "method v1", with the settings in which the board's rows of the method differ."""
+    who, own = record.identity, settings_of(record.identity)
+    others = [settings_of(r.identity) for r in records if r.identity.method == who.method]
+    settings = ", ".join(f"{name}={own[name]}" for name in setting_names(own, others))
     return f"{who.method} v{who.method_version}" + (f" ({settings})" if settings else "")

@@ -1,4 +1,4 @@
-"""Score a fitted method on a protocol: predict, check, regress, evaluate."""
+"""Score a fitted method on a protocol: predict, check, regress, evaluate, diagnose."""
 
 from __future__ import annotations
 
@@ -9,18 +9,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kpbench.api import Array, EvaluationProtocol, Keypoints, Labelled, LabelReader, Method, Splits
+from kpbench.api import (
+    Array,
+    EvaluationProtocol,
+    ImageSet,
+    Keypoints,
+    Labelled,
+    LabelReader,
+    Method,
+    Splits,
+)
+from kpbench.equivariance import equivariance
+from kpbench.errors import InvalidInputError, UndefinedScoreError
 from kpbench.evaluators import Detections, Evaluation, EvaluatorSpec, evaluate
-from kpbench.records import Score
-from kpbench.stats import save_scores
+from kpbench.label_efficiency import label_efficiency
+from kpbench.records import LabelCurve, Score
+from kpbench.scores import save_scores
+from kpbench.stats import bootstrap_interval, clusters_of
+
+KNOWN = ("activities", "boxes", "aspect")
+"""What a `Labelled` may know of its images besides the landmarks, and evaluators may read."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Scores by evaluator, and the files to keep: predictions and per-image scores."""
+    """What a record keeps of a run, and the files to keep: predictions and per-image scores."""
 
     scores: Mapping[str, Score]
     foreground_hits: float | None
+    equivariance: Mapping[str, float]
+    label_efficiency: LabelCurve | None
     files: Mapping[str, bytes]
     seconds: Mapping[str, float]
 
@@ -42,26 +60,31 @@ def measure(
     """
     clock = time.perf_counter()
     k = n_keypoints or protocol.n_keypoints
-    train = predict(method, splits.regression, k)
-    test = predict(method, splits.test, k)
+    train, test = predict(method, splits.regression, k), predict(method, splits.test, k)
     predicted = time.perf_counter()
-    evaluations = [
-        evaluate(spec, detections(train, splits.regression), detections(test, splits.test))
-        for spec in protocol.evaluators
-    ]
+    pair = detections(train, splits.regression), detections(test, splits.test)
+    evaluations = [evaluate(spec, *pair) for spec in protocol.evaluators]
     scores = {
-        spec.name: as_score(found, spec)
+        spec.name: as_score(found, spec, splits.test.groups)
         for spec, found in zip(protocol.evaluators, evaluations, strict=True)
     }
     files = {
         "predictions": _pack(train, splits.regression, test, splits.test),
-        "scores": save_scores(evaluations),
+        "scores": save_scores(evaluations, splits.test.groups, _landmarks(protocol, evaluations)),
     }
-    seconds = {
-        "predict": round(predicted - clock, 3),
-        "score": round(time.perf_counter() - predicted, 3),
-    }
-    return Measured(scores, foreground_hits(test.points, splits.test.images.mask), files, seconds)
+    scored = time.perf_counter()
+    return Measured(
+        scores=scores,
+        foreground_hits=foreground_hits(test.points, splits.test.images.mask),
+        equivariance=_equivariance(method, splits.test.images, test),
+        label_efficiency=_label_efficiency(protocol, *pair),
+        files=files,
+        seconds={
+            "predict": round(predicted - clock, 3),
+            "score": round(scored - predicted, 3),
+            "diagnose": round(time.perf_counter() - scored, 3),
+        },
+    )
 
 
 def predict(method: Method, labelled: Labelled, n_keypoints: int) -> Keypoints:
@@ -78,31 +101,56 @@ def predict(method: Method, labelled: Labelled, n_keypoints: int) -> Keypoints:
 
 def detections(found: Keypoints, labelled: Labelled) -> Detections:
     """Pair predictions with the annotation, as the evaluators read them."""
-    return Detections(np.asarray(found.points), labelled.landmarks, labelled.visible)
+    known = {name: getattr(labelled, name) for name in KNOWN}
+    return Detections(np.asarray(found.points), labelled.landmarks, labelled.visible, **known)
 
 
-def as_score(found: Evaluation, spec: EvaluatorSpec) -> Score:
-    """Return what a record keeps of an evaluation."""
+def as_score(found: Evaluation, spec: EvaluatorSpec, identities: Array | None = None) -> Score:
+    """Return what a record keeps of an evaluation.
+
+    Args:
+        found: the evaluation.
+        spec: its evaluator.
+        identities: (N,) who or what each test image shows; where these are enough, the interval is
+            over them (see `clusters_of`).
+    """
+    clusters = clusters_of(identities)
+    ci95 = found.ci95
+    if clusters is not None:
+        ci95 = bootstrap_interval(
+            found.errors, found.valid, found.aggregation, found.groups, clusters=clusters
+        )
     return Score(
         metric=found.metric,
         unit=found.unit,
         higher_is_better=found.higher_is_better,
         oracle_used=spec.oracle_used,
         value=found.value,
-        ci95=found.ci95,
+        ci95=ci95,
         n_images=found.n_images,
         rank=found.rank,
         n_features=found.n_features,
         notes=found.notes,
+        resampled="images" if clusters is None else "identities",
     )
 
 
 def foreground_hits(points: Array, mask: Array | None) -> float | None:
-    """Return the share of keypoints on the object.
+    """Return the share of keypoints on the object: the foreground-hit rate.
+
+    The object may be given by any mask: rendered, segmented, or a filled box. A keypoint counts as
+    a hit when its pixel of the mask is set; images whose mask is empty show no object and are left
+    out. Reading the share needs the object's own share of the image, which random points hit.
 
     Args:
         points: (N, K, 2), (x, y) in [0, 1]; a point outside of the image is a miss.
-        mask: (N, H, W) bool, or None.
+        mask: (N, H, W) bool of any size, or None.
+
+    Returns:
+        In [0, 1]; None without masks, or when all are empty.
+
+    Raises:
+        InvalidInputError: not a mask for each image.
 
     Example:
         >>> mask = np.array([[[True, False], [False, False]]])
@@ -111,12 +159,52 @@ def foreground_hits(points: Array, mask: Array | None) -> float | None:
     """
     if mask is None:
         return None
+    if mask.ndim != 3 or len(mask) != len(points) or mask.dtype != np.bool_:
+        raise InvalidInputError(
+            f"a mask must be bool of shape ({len(points)}, H, W), got {mask.dtype} {mask.shape}"
+        )
+    shown = mask.any((1, 2))
+    if not shown.any():
+        return None
     height, width = mask.shape[1:]
     inside = ((points >= 0) & (points < 1)).all(-1)
     column = np.clip((points[..., 0] * width).astype(int), 0, width - 1)
     row = np.clip((points[..., 1] * height).astype(int), 0, height - 1)
     hit = mask[np.arange(len(mask))[:, None], row, column] & inside
-    return float(hit.mean())
+    return float(hit[shown].mean())
+
+
+def _equivariance(method: Method, images: ImageSet, found: Keypoints) -> dict[str, float]:
+    """Return the equivariance errors; the oracle, which reads labels, has none."""
+    if method.task == "labels->2D":
+        return {}
+    k = np.asarray(found.points).shape[1]
+
+    def again(warped: ImageSet) -> Array:
+        return np.asarray(method.predict(warped).checked(len(warped), k, method.name).points)
+
+    return equivariance(again, images.restricted(method.inputs), found.points)
+
+
+def _label_efficiency(
+    protocol: EvaluationProtocol, train: Detections, test: Detections
+) -> LabelCurve | None:
+    """Return the curve under the strict evaluator; None without one, or with too few labels."""
+    strict = [spec for spec in protocol.evaluators if spec.name.endswith("/strict")]
+    try:
+        return label_efficiency(strict[0], train, test) if strict else None
+    except UndefinedScoreError:
+        return None
+
+
+def _landmarks(protocol: EvaluationProtocol, evaluations: list[Evaluation]) -> dict[str, list[str]]:
+    """Return the names of the landmarks that each evaluator scores, one by one."""
+    names = {}
+    for spec, found in zip(protocol.evaluators, evaluations, strict=True):
+        joints = range(len(protocol.landmarks)) if spec.joints is None else spec.joints
+        if len(joints) == len(found.landmark_values):
+            names[spec.name] = [protocol.landmarks[joint] for joint in joints]
+    return names
 
 
 def _pack(train: Keypoints, train_set: Labelled, test: Keypoints, test_set: Labelled) -> bytes:
@@ -126,6 +214,10 @@ def _pack(train: Keypoints, train_set: Labelled, test: Keypoints, test_set: Labe
         arrays[f"{split}_keypoints"] = np.asarray(found.points, np.float32)
         arrays[f"{split}_landmarks"] = np.asarray(labelled.landmarks, np.float32)
         arrays[f"{split}_visible"] = labelled.visible
+        for name in (*KNOWN, "groups"):
+            if (known := getattr(labelled, name)) is not None:
+                kind = np.float32 if name in ("boxes", "aspect") else str
+                arrays[f"{split}_{name}"] = np.asarray(known).astype(kind)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

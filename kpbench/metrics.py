@@ -40,7 +40,8 @@ def l2_errors(predicted: Array, landmarks: Array) -> Array:
         >>> l2_errors(np.array([[[0.3, 0.4]]]), np.array([[[0.0, 0.0]]]))
         array([[0.5]])
     """
-    return np.asarray(np.linalg.norm(_difference(predicted, landmarks), axis=-1))
+    gap = _difference(predicted, landmarks)
+    return np.asarray(np.sqrt(gap[..., 0] ** 2 + gap[..., 1] ** 2))
 
 
 def absolute_errors(predicted: Array, landmarks: Array) -> Array:
@@ -124,47 +125,44 @@ def aggregate(
         >>> aggregate(errors, valid, "image_sum"), aggregate(errors, valid, "component_sum")
         (4.5, 6.0)
     """
-    counts = np.ones((1, len(errors))) if weights is None else np.asarray(weights)[None]
-    value = float(aggregate_resamples(errors, valid, aggregation, groups, counts)[0])
+    numerator, denominator = terms(errors, valid, aggregation, groups)
+    counts = np.ones(len(errors)) if weights is None else np.asarray(weights)
+    if counts.shape != (len(errors),):
+        raise InvalidInputError(f"weights must be ({len(errors)},) per image, got {counts.shape}")
+    value = float(combine(counts @ numerator, counts @ denominator, aggregation))
     if np.isnan(value):
         raise UndefinedScoreError(_why_undefined(valid, aggregation))
     return value
 
 
-def aggregate_resamples(
-    errors: Array,
-    valid: Array,
-    aggregation: Aggregation,
-    groups: Array | None,
-    counts: Array,
-) -> Array:
-    """Return the score of B resamples of the images, (B,); NaN where a resample has none.
+def combine(numerator: Array, denominator: Array, aggregation: Aggregation) -> Array:
+    """Return scores from sums of `terms` over images, (...); NaN where one has nothing to average.
+
+    Args:
+        numerator: (..., G) sums over the images of a sample, or over those of a resample.
+        denominator: (..., G) likewise.
+        aggregation: see `Aggregation`.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(denominator > 0, numerator / denominator, np.nan)
+    return np.asarray(ratio.sum(-1) if aggregation == "component_sum" else ratio.mean(-1))
+
+
+def terms(
+    errors: Array, valid: Array, aggregation: Aggregation, groups: Array | None = None
+) -> tuple[Array, Array]:
+    """Return numerators and denominators, (N, G) each: a score is `combine` of their sums.
 
     Args:
         errors: (N, C) float.
-        valid: (N, C) bool, the errors that count.
+        valid: (N, C) bool, the errors that count; the denominators depend on them alone.
         aggregation: see `Aggregation`.
         groups: (N,) the group of each image, for `group_mean` alone.
-        counts: (B, N) how often each image occurs in each resample.
 
     Raises:
         UndefinedScoreError: an error that counts is not finite.
-        InvalidInputError: as `aggregate`.
+        InvalidInputError: wrong shapes, an unknown aggregation, or `group_mean` without groups.
     """
-    numerator, denominator = _terms(errors, valid, aggregation, groups)
-    if counts.ndim != 2 or counts.shape[1] != len(errors):
-        raise InvalidInputError(f"weights must be ({len(errors)},) per image, got {counts.shape}")
-    total = counts @ denominator
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where(total > 0, (counts @ numerator) / total, np.nan)
-    combined = ratio.sum(1) if aggregation == "component_sum" else ratio.mean(1)
-    return np.asarray(combined)
-
-
-def _terms(
-    errors: Array, valid: Array, aggregation: Aggregation, groups: Array | None
-) -> tuple[Array, Array]:
-    """Return numerators and denominators, (N, G) each: a score combines ratios of their sums."""
     _check(errors, valid, aggregation)
     kept = np.where(valid, errors, 0.0)
     weight = valid.astype(np.float64)

@@ -92,7 +92,10 @@ class Identity(_Frozen):
 
 
 class Score(_Frozen):
-    """One evaluator's verdict: `value` in `unit`, with a 95 % bootstrap interval over images."""
+    """One evaluator's verdict: `value` in `unit`, with a 95 % bootstrap interval.
+
+    `resampled` says over what: "images", or "identities" where images share them.
+    """
 
     metric: str
     unit: str
@@ -104,6 +107,23 @@ class Score(_Frozen):
     rank: int
     n_features: int
     notes: tuple[str, ...] = ()
+    resampled: Literal["images", "identities"] = "images"
+
+
+class LabelPoint(_Frozen):
+    """Score of a regressor fitted on `n_labelled` images: mean and deviation over draws of them."""
+
+    n_labelled: int
+    n_draws: int
+    mean: float
+    sd: float
+
+
+class LabelCurve(_Frozen):
+    """Label efficiency under one evaluator; see `kpbench.label_efficiency`."""
+
+    evaluator: str
+    points: tuple[LabelPoint, ...]
 
 
 class Failure(_Frozen):
@@ -133,6 +153,9 @@ class Record(_Frozen):
     scores: Mapping[str, Score] = {}
     foreground_hits: float | None = None
     """Share of keypoints that lie on the object in the test images; None without masks."""
+    equivariance: Mapping[str, float] = {}
+    """Error in % of the image by kind of warp; see `kpbench.equivariance`."""
+    label_efficiency: LabelCurve | None = None
     error: Failure | None = None
     artifacts: Mapping[str, Artifact] = {}
     seconds: Mapping[str, float] = {}

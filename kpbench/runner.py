@@ -123,6 +123,8 @@ class _Runner:
                 status="ok",
                 scores=result.scores,
                 foreground_hits=result.foreground_hits,
+                equivariance=result.equivariance,
+                label_efficiency=result.label_efficiency,
                 artifacts=artifacts,
                 seconds={**seconds, **result.seconds},
                 provenance=self._provenance(run, started),

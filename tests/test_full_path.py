@@ -11,7 +11,7 @@ from kpbench.plan import grid
 from kpbench.records import stored_artifact
 from kpbench.registry import available, load_method, load_protocol
 from kpbench.runner import Settings, evaluate
-from kpbench.stats import load_scores
+from kpbench.scores import load_scores
 
 IN_TREE = ("kpbench_methods", "kpbench_protocols")
 

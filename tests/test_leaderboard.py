@@ -22,8 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SHIFT = "points = points + 0.2 * (images.images[:, 0, 0] / 255.0)[:, None, :2]"
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the boards of `folder` are kept between the tests."""
+    return tmp_path_factory.mktemp("once")
+
+
 @pytest.fixture
-def folder(tmp_path: Path, toy_discs: str, install: Install) -> Path:
+def folder(tmp_path: Path, toy_discs: str, install: Install, once: Path) -> Path:
     """Two seeds of a good method, its twin, a poor one, one that fails, floor and ceiling."""
     sources = {
         "good": bright("good"),
@@ -32,9 +38,10 @@ def folder(tmp_path: Path, toy_discs: str, install: Install) -> Path:
         "fails": bright("fails", fit="1 / 0 if seed else None"),
     }
     install("methods", sources)
-    cells = grid([*sources, "mean_shape", "oracle"], [toy_discs], [0, 1])
-    list(evaluate(cells, Settings(tmp_path / "boards" / "results", recipe="quick")))
-    return tmp_path / "boards"
+    if not any(once.iterdir()):
+        cells = grid([*sources, "mean_shape", "oracle"], [toy_discs], [0, 1])
+        list(evaluate(cells, Settings(once / "results", recipe="quick")))
+    return Path(shutil.copytree(once, tmp_path / "boards"))
 
 
 def rows(page: str) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ from kpbench.plan import Cell, grid
 from kpbench.records import all_records, read_record, stored_artifact
 from kpbench.runner import Outcome, Settings, evaluate
 from kpbench.scorefile import score_file
-from kpbench.stats import load_scores
+from kpbench.scores import load_scores
 from tests.conftest import Install, bright
 
 FLOORS = ["mean_shape", "oracle"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ import scipy.stats
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, RecordError, UndefinedScoreError
 from kpbench.evaluators import Detections, Evaluation, evaluate, get_evaluator
-from kpbench.metrics import aggregate
+from kpbench.metrics import Aggregation, aggregate
+from kpbench.scores import Scores, load_scores, save_scores
 from kpbench.stats import (
     bootstrap_interval,
-    load_scores,
+    clusters_of,
+    mean_interval,
     paired_bootstrap,
-    runs_interval,
-    save_scores,
+    paired_difference,
+    resample,
 )
 
 
@@ -91,8 +94,12 @@ def test_a_rare_landmark_leaves_some_resamples_undefined() -> None:
     low, high = bootstrap_interval(errors, valid, "component_sum")
     assert low < aggregate(errors, valid, "component_sum") < high
     valid[:, 1] = False
-    with pytest.raises(UndefinedScoreError, match="2000 of 2000 resamples"):
+    with pytest.raises(UndefinedScoreError, match=r"columns \[1\] have no visible landmark"):
         bootstrap_interval(errors, valid, "component_sum")
+    sparse = np.zeros((40, 6), bool)
+    sparse[np.arange(6), np.arange(6)] = True  # one label each: 94 % of the resamples lack one
+    with pytest.raises(UndefinedScoreError, match="of 2000 resamples"):
+        bootstrap_interval(rng.random((40, 6)), sparse, "component_sum")
 
 
 def test_one_image_has_no_interval() -> None:
@@ -141,11 +148,9 @@ def test_seeds_add_their_variance() -> None:
 def test_interval_of_a_mean_over_seeds() -> None:
     rng = np.random.default_rng(13)
     one = column(rng.random(200))
-    assert runs_interval([one], "image_mean") == pytest.approx(
-        bootstrap_interval(*one, "image_mean"), abs=0.01
-    )
+    assert mean_interval(resample([one], "image_mean")) == bootstrap_interval(*one, "image_mean")
     constant = [column(np.full(200, value)) for value in (1.0, 2.0, 3.0)]
-    assert runs_interval(constant, "image_mean") == pytest.approx((1.0, 3.0))
+    assert mean_interval(resample(constant, "image_mean")) == pytest.approx((1.0, 3.0))
 
 
 def test_rate_of_false_alarms() -> None:
@@ -168,6 +173,93 @@ def test_other_images_cannot_be_paired() -> None:
         paired_bootstrap([a], [other], "image_mean")
     with pytest.raises(InvalidInputError, match="at least one seed"):
         paired_bootstrap([a], [], "image_mean")
+    with pytest.raises(InvalidInputError, match="clusters must have shape"):
+        bootstrap_interval(*a, "image_mean", clusters=np.arange(49))
+
+
+def test_images_of_one_person_are_one_observation() -> None:
+    """Copies of each image say nothing new: the interval is that of the images without copies."""
+    rng = np.random.default_rng(14)
+    errors, valid = rng.random((60, 3)), rng.random((60, 3)) < 0.8
+    copied = np.repeat(errors, 4, axis=0), np.repeat(valid, 4, axis=0)
+    people = np.repeat(np.arange(60), 4)
+    aggregations: tuple[Aggregation, ...] = ("pooled_mean", "component_sum", "image_mean")
+    for aggregation in aggregations:
+        once = bootstrap_interval(errors, valid, aggregation)
+        assert bootstrap_interval(*copied, aggregation, clusters=people) == pytest.approx(once)
+        naive = bootstrap_interval(*copied, aggregation)
+        assert once[1] - once[0] > 1.7 * (naive[1] - naive[0])  # sqrt(4) = 2 times
+
+
+def test_cluster_interval_is_scipys_over_clusters_of_any_size() -> None:
+    rng = np.random.default_rng(15)
+    people = rng.integers(0, 50, 400)
+    errors = rng.random((400, 1)) + rng.random(50)[people][:, None]
+
+    def of_clusters(index: Array) -> float:
+        return float(np.concatenate([errors[people == person] for person in index]).mean())
+
+    expected = scipy.stats.bootstrap(
+        (np.arange(50),),
+        of_clusters,
+        method="percentile",
+        n_resamples=4000,
+        vectorized=False,
+        rng=np.random.default_rng(3),
+    )
+    found = bootstrap_interval(
+        errors, errors >= 0, "image_mean", clusters=people, n_resamples=20_000
+    )
+    tolerance = 0.12 * float(expected.standard_error)
+    assert found == pytest.approx(tuple(expected.confidence_interval), abs=tolerance)
+    shuffled = rng.permutation(400)
+    again = bootstrap_interval(
+        errors[shuffled], errors >= 0, "image_mean", clusters=people[shuffled], n_resamples=20_000
+    )
+    assert again == pytest.approx(found)
+
+
+def test_coverage_when_images_share_a_person() -> None:
+    rng = np.random.default_rng(16)
+    people = np.repeat(np.arange(40), 4)
+    covered = {"people": 0, "images": 0}
+    for _ in range(300):
+        run = column(rng.normal(size=40)[people] + 0.5 * rng.normal(size=160))
+        for kind, clusters in (("people", people), ("images", None)):
+            low, high = bootstrap_interval(*run, "image_mean", clusters=clusters, n_resamples=300)
+            covered[kind] += low < 0 < high
+    # 95 % of 300 = 285, sd 3.8, less a little at 40 clusters; images alone cover about 70 %
+    assert covered["people"] >= 268
+    assert covered["images"] <= 240
+
+
+def test_identities_are_resampled_where_there_are_enough_of_them() -> None:
+    people = np.repeat(np.arange(10), 4)
+    assert clusters_of(people) is people
+    assert clusters_of(None) is None
+    assert clusters_of(np.repeat(np.arange(9), 4)) is None  # too few to speak of others
+    assert clusters_of(np.arange(40)) is None  # no two images share one
+
+
+def test_many_runs_are_compared_from_one_resampling() -> None:
+    rng = np.random.default_rng(17)
+    a, b, c = ([column(rng.random(80)) for _ in range(3)] for _ in range(3))
+    together = resample([*a, *b, *c], "image_mean")
+    assert paired_difference(together[:3], together[6:]) == paired_bootstrap(a, c, "image_mean")
+    assert mean_interval(together[3:6]) == mean_interval(resample(b, "image_mean"))
+
+
+def test_memory_does_not_grow_with_the_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """90,000 images, the size of Human3.6M's test: chunks of counts, never (resamples, images)."""
+    monkeypatch.setattr("kpbench.stats.CHUNK", 1_000_000)
+    run = column(np.random.default_rng(18).random(90_000))
+    tracemalloc.start()
+    low, high = bootstrap_interval(*run, "image_mean", n_resamples=200)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60e6  # 200 resamples at once would be 144 MB of counts
+    wanted = 1.96 * run[0].std() / np.sqrt(90_000)
+    assert high - low == pytest.approx(2 * wanted, rel=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +339,31 @@ def test_altered_arrays_are_a_record_error(tmp_path: Path, change: dict[str, Arr
     path.write_bytes(buffer.getvalue())
     with pytest.raises(RecordError, match="corrupt"):
         load_scores(path)
+
+
+def test_identities_and_names_are_kept(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+    path = tmp_path / "scores.npz"
+    people = np.arange(70) // 4
+    names = {"taichi/siarohin": [f"joint {i}" for i in range(32)]}
+    path.write_bytes(save_scores(evaluations, people, names))
+    loaded = load_scores(path)
+    for scores in loaded.values():
+        assert scores.identities is not None
+        np.testing.assert_array_equal(scores.identities, people.astype(str))
+    taichi, other = loaded["taichi/siarohin"], loaded["deepfashion/strict"]
+    assert taichi.landmarks[31] == "joint 31" and other.landmarks == ()
+    with pytest.raises(InvalidInputError, match="identities of 69"):
+        save_scores(evaluations, people[:69])
+
+
+def test_each_landmark_alone(tmp_path: Path, evaluations: list[Evaluation]) -> None:
+    """Two columns a landmark for coordinates, one for distances: x and y of one, not of two."""
+    path = tmp_path / "scores.npz"
+    names = [f"joint {i}" for i in range(32)]
+    by_name = {e.evaluator: names[: len(e.landmark_values)] for e in evaluations}
+    path.write_bytes(save_scores(evaluations, None, by_name))
+    for e in evaluations:
+        found = load_scores(path)[e.evaluator].by_landmark()
+        assert found == pytest.approx(e.landmark_values.tolist(), rel=1e-5)
+    never = Scores(np.ones((3, 2), np.float32), np.array([[True, False]] * 3), "image_mean", None)
+    assert never.by_landmark() == [1.0, None]

@@ -1,0 +1,1 @@
+"""The pages below `leaderboards/`, each a pure function of the records."""
