@@ -53,6 +53,7 @@ class RealProtocol:
         version: of the protocol.
         default: whether it runs without being named.
         shared_identities: why test shows identities of training in the published split, if it does.
+        varying_sizes: split -> why copies of the data set differ in size, if they do.
         depth: name of the model in `kpbench.depth` whose maps are the signal "depth".
     """
 
@@ -69,6 +70,7 @@ class RealProtocol:
     version: int = 1
     default: bool = False
     shared_identities: str = ""
+    varying_sizes: Mapping[str, str] = field(default_factory=dict)
     depth: str = "midas_swin2_large"
     signals: Sequence[Signal] = field(default=("depth",))
 
@@ -155,11 +157,15 @@ class RealProtocol:
     def fingerprint(self, recipe: Recipe) -> str:
         """Return a hash of the files and labels of all splits; packs them first when necessary."""
         self.prepare(recipe)
+        return self.fingerprint_of({s: self.packed(recipe, s).open().digest for s in SPLITS})
+
+    def fingerprint_of(self, digests: Mapping[str, str]) -> str:
+        """Return the fingerprint of data whose splits have these digests."""
         parts = {
             "protocol": [self.name, self.version, self.pixels],
             "arguments": dict(self.source.arguments),
             "landmarks": list(self.landmarks),
-            "data": {s: self.packed(recipe, s).open().digest for s in SPLITS},
+            "data": dict(digests),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -1,0 +1,189 @@
+"""Looking at every image of a part, for `kpbench.data.verify`; one chunk a process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kpbench.api import Array, Progress
+from kpbench.data.parallel import on_all_cores
+from kpbench.data.sample import Sample, open_image, read_bytes, read_sample
+from kpbench.data.source import Rows, Source
+from kpbench.errors import DataError
+
+CHUNK = 256
+OUTSIDE = 0.05
+"""How far from the region shown a landmark may lie, in sizes of the region."""
+FAR = 1.0
+"""How far it never lies."""
+Faults = list[tuple[int, str]]
+"""(row, what is wrong)."""
+
+
+@dataclass
+class Examined:
+    """What was found in a part, or in a chunk of it.
+
+    Attributes:
+        missing: rows of which a file is missing.
+        images: rows of which the image cannot be read.
+        masks: rows of which the mask cannot be read.
+        annotations: rows of which the annotation is unusable.
+        outside: rows with a visible landmark beyond `OUTSIDE`.
+        far: rows with a visible landmark beyond `FAR`.
+        digests: row -> `Sample.digest`, of readable images.
+        pictures: row -> hash of what is shown, of readable images.
+        upright: for each pair of `Source.upright` and image that shows both, 1 where the first lies
+            above the second; one number, and the number of such cases below.
+        upright_transposed: the same after x and y were exchanged.
+        pairs: number of these cases.
+    """
+
+    missing: Faults = field(default_factory=list)
+    images: Faults = field(default_factory=list)
+    masks: Faults = field(default_factory=list)
+    annotations: Faults = field(default_factory=list)
+    outside: Faults = field(default_factory=list)
+    far: Faults = field(default_factory=list)
+    digests: dict[int, bytes] = field(default_factory=dict)
+    pictures: dict[int, bytes] = field(default_factory=dict)
+    upright: int = 0
+    upright_transposed: int = 0
+    pairs: int = 0
+
+    def add(self, other: Examined) -> None:
+        """Take in what was found elsewhere."""
+        for name in ("missing", "images", "masks", "annotations", "outside", "far"):
+            getattr(self, name).extend(getattr(other, name))
+        self.digests.update(other.digests)
+        self.pictures.update(other.pictures)
+        self.upright += other.upright
+        self.upright_transposed += other.upright_transposed
+        self.pairs += other.pairs
+
+    def count_upright(self, points: Array, seen: Array, pairs: Sequence[tuple[int, int]]) -> None:
+        """Count in how many pairs the landmark that should be above is.
+
+        Args:
+            points: (N, L, 2), (x, y).
+            seen: (N, L) bool.
+            pairs: (upper, lower).
+        """
+        for upper, lower in pairs:
+            both = seen[:, upper] & seen[:, lower]
+            higher = points[both, upper] < points[both, lower]
+            self.upright_transposed += int(higher[:, 0].sum())
+            self.upright += int(higher[:, 1].sum())
+            self.pairs += int(both.sum())
+
+
+def examine(
+    root: Path, source: Source, rows: Rows, pixels: int, what: str, *, decode: bool,
+    progress: Progress,
+) -> Examined:  # fmt: skip
+    """Look at all images of a part.
+
+    Args:
+        root: folder of the data set.
+        source: reads it.
+        rows: of the part.
+        pixels: side of the images.
+        what: is being done, for `progress`.
+        decode: whether images are opened; without, only what the listing tells is looked at.
+        progress: told about images looked at.
+
+    Returns:
+        What was found; rows ascend.
+    """
+    tasks = [
+        (root, source, rows[a : a + CHUNK], a, pixels, decode) for a in range(0, len(rows), CHUNK)
+    ]
+    found, done = Examined(), 0
+    with closing(on_all_cores(examine_chunk, tasks)) as results:
+        for part in results:
+            found.add(part)
+            done += CHUNK
+            progress(min(done, len(rows)), len(rows), what)
+    for name in ("missing", "images", "masks", "annotations", "outside", "far"):
+        getattr(found, name).sort()
+    return found
+
+
+def examine_chunk(
+    root: Path, source: Source, rows: Rows, start: int, pixels: int, decode: bool
+) -> Examined:
+    """Look at the images of one chunk, whose first row is `start`."""
+    found = Examined()
+    gone = list(_missing(root, rows))
+    found.missing = [(start + i, name) for i, name in gone]
+    there = sorted(set(range(len(rows))) - {i for i, _ in gone})
+    if rows.landmarks is not None and not decode:
+        _count_listed(found, source, rows, start)
+    for i in there if decode else ():
+        _look(found, root, source, rows, i, start, pixels)
+    return found
+
+
+def _missing(root: Path, rows: Rows) -> Iterator[tuple[int, str]]:
+    for column in (rows.files, rows.masks, rows.labels):
+        for i, name in enumerate([] if column is None else column):
+            if not (root / str(name)).is_file():
+                yield i, str(name)
+
+
+def _count_listed(found: Examined, source: Source, rows: Rows, start: int) -> None:
+    """Look at the landmarks that the listing holds."""
+    assert rows.landmarks is not None
+    points = rows.landmarks
+    seen = np.ones(points.shape[:2], bool) if rows.visible is None else rows.visible
+    bad = (seen & ~np.isfinite(points).all(-1)).any(1)
+    for i in np.flatnonzero(bad):
+        found.annotations.append(
+            (start + int(i), f"{rows.files[i]}: a landmark is NaN or infinite")
+        )
+    found.count_upright(points[~bad], seen[~bad], source.upright)
+
+
+def _look(
+    found: Examined, root: Path, source: Source, rows: Rows, i: int, start: int, pixels: int
+) -> None:
+    """Read one image with all that belongs to it."""
+    row = start + i
+    try:
+        sample = read_sample(root, source, rows, i, pixels)
+    except DataError as error:
+        _blamed(found, root, rows, i).append((row, str(error)))
+        return
+    found.digests[row] = sample.digest
+    found.pictures[row] = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
+    if sample.landmarks is not None and sample.visible is not None:
+        found.count_upright(sample.landmarks[None], sample.visible[None], source.upright)
+        _measure(found, sample, row, str(rows.files[i]))
+
+
+def _blamed(found: Examined, root: Path, rows: Rows, i: int) -> Faults:
+    """Return the list to which a row that cannot be read belongs."""
+    for column, faults in ((rows.files, found.images), (rows.masks, found.masks)):
+        if column is None:
+            continue
+        try:
+            open_image(read_bytes(root / str(column[i])), "")
+        except DataError:
+            return faults
+    return found.annotations
+
+
+def _measure(found: Examined, sample: Sample, row: int, name: str) -> None:
+    assert sample.landmarks is not None
+    points = sample.landmarks[sample.visible]
+    beyond = np.maximum(-points, points - 1).max(1, initial=0.0)
+    worst = float(beyond.max(initial=0.0))
+    if worst > OUTSIDE:
+        x, y = points[beyond.argmax()]
+        text = f"{name}: a landmark at ({x:.2f}, {y:.2f}) of the region shown"
+        (found.far if worst > FAR else found.outside).append((row, text))
