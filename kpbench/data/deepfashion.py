@@ -80,8 +80,8 @@ class DeepFashion(Source):
         """
         if size != (SIDE, SIDE):
             raise DataError(
-                f"{root / str(rows.files[i])} is {size[0]} x {size[1]}, but the labels count pixels of "
-                f"{SIDE} x {SIDE}; use the images of Img/img, not those in high resolution"
+                f"{root / str(rows.files[i])} has {size[0]} x {size[1]} pixels, but the labels "
+                f"are for {SIDE} x {SIDE}; use the images of Img/img, not those in high resolution"
             )
         return super().labels(root, rows, i, size)
 

@@ -40,8 +40,8 @@ class Taichi(Source):
     Attributes:
         split: "test": as published; "validation": a tenth of the 5,000 labelled training images is
             left out of the regression and stands in for the test images. Their names do not tell
-            from which video they stem, so that validation shares videos with training: a
-            number on it is for choosing settings, and lower than one on test.
+            from which video they stem, so that validation shares videos with regression and
+            discovery: a number on it is for choosing settings, and better than one on test.
     """
 
     split: str = "test"
@@ -88,8 +88,8 @@ class Taichi(Source):
         """
         if size != (SIDE, SIDE):
             raise DataError(
-                f"{root / str(rows.files[i])} is {size[0]} x {size[1]}, but the labels count pixels of "
-                f"{SIDE} x {SIDE}"
+                f"{root / str(rows.files[i])} has {size[0]} x {size[1]} pixels, but the labels "
+                f"are for {SIDE} x {SIDE}"
             )
         return super().labels(root, rows, i, size)
 

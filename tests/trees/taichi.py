@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageOps
 
 from kpbench.people.skeleton import OPENPOSE_18
 from tests.trees.old_pandas import write_old_frame
@@ -21,7 +22,7 @@ MISSING = 0.07
 
 
 def write(root: Path, *, n_train: int = 24, n_test: int = 10, seed: int = 0) -> None:
-    """Write the labelled images, the test masks, and clips of the training images."""
+    """Write the labelled images, the test masks, and clips to discover from."""
     train, test, _ = people(n_train, n_test, seed)
     rng = np.random.default_rng(seed)
     _write_part(root, "train", train, rng)
@@ -32,7 +33,8 @@ def write(root: Path, *, n_train: int = 24, n_test: int = 10, seed: int = 0) -> 
     for i in range(n_train):
         folder = root / "train" / CLIPS[i % len(CLIPS)]
         folder.mkdir(parents=True, exist_ok=True)
-        train.picture(i, 256).save(folder / f"{i // len(CLIPS):07d}.png")
+        frame = ImageOps.mirror(train.picture(i, 256))  # of the videos, not a labelled image itself
+        frame.save(folder / f"{i // len(CLIPS):07d}.png", compress_level=1)
 
 
 def _write_part(root: Path, part: str, shown: People, rng: np.random.Generator) -> None:
@@ -42,7 +44,7 @@ def _write_part(root: Path, part: str, shown: People, rng: np.random.Generator) 
         shown.points(*OPENPOSE_18).astype(np.float64) * 256
     )  # whole numbers from 0 to 255, as floats
     points[rng.random(points.shape[:2]) < MISSING] = -1
-    points[0, 0, 0] = 0  # a label, not a marker
+    points[0, 0] = 0, 61  # a label at the edge, no marker
     n = len(shown)
     order = rng.permutation(n)  # the published rows are in no order
     columns = {
@@ -52,4 +54,4 @@ def _write_part(root: Path, part: str, shown: People, rng: np.random.Generator) 
     }
     write_old_frame(root / "landmark" / f"taichi_{part}_gt.pkl", columns, protocol=4)
     for i in range(n):
-        shown.picture(i, 256).save(folder / f"{i:05d}.png")
+        shown.picture(i, 256).save(folder / f"{i:05d}.png", compress_level=1)
