@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from kpbench.arguments import parse_seeds, settings_from
+from kpbench.arguments import parse_recipe, parse_seeds, settings_from
+from kpbench.data import commands as data_commands
 from kpbench.errors import InvalidInputError, KpbenchError, UnknownNameError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 new = typer.Typer(help="Start a plugin of your own.", no_args_is_help=True)
 app.add_typer(new, name="new")
+app.add_typer(data_commands.app, name="data")
 
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 RecipeOption = Annotated[str, typer.Option(help="How much training: quick (CPU) or paper (GPU).")]
@@ -193,6 +195,23 @@ def score(
     else:
         found = [score_file(file, evaluator, group)]
     print_evaluations(found, as_json=as_json, many=all_evaluators)
+
+
+@app.command()
+def disagreement(
+    method: Annotated[str, typer.Argument(help="The method of a finished run.")],
+    protocol: Annotated[str, typer.Argument(help="And its protocol.")],
+    seed: int = 0,
+    recipe: RecipeOption = "quick",
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Show one set of detections under every evaluator that can score it."""
+    from kpbench.console import print_disagreement
+    from kpbench.disagreement import find_run, of_run
+
+    record = find_run(results, method, protocol, seed=seed, recipe=parse_recipe(recipe))
+    print_disagreement(record, of_run(results, record), as_json=as_json)
 
 
 @app.command()

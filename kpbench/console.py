@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.table import Column, Table
 from kpbench.api import Progress
 
 if TYPE_CHECKING:
+    from kpbench.disagreement import Verdict
     from kpbench.evaluators import Evaluation
     from kpbench.plan import Cell
     from kpbench.records import Record, Score
@@ -159,6 +161,26 @@ def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, 
             row["unit"], str(row["n"]), escape("; ".join([row["metric"], *notes])),
         )  # fmt: skip
     console.print(table)
+
+
+def print_disagreement(record: Record, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+    """Print what every evaluator says of the detections of one run."""
+    from kpbench.pages.disagreement import COLUMNS, cells, factors, remarks
+
+    if as_json:
+        print(json.dumps([v.as_dict() for v in verdicts], allow_nan=False))  # noqa: T201
+        return
+    console = Console(highlight=False)
+    who = record.identity
+    console.print(f"{who.protocol} / {who.method} / seed {who.seed}: {record.path(Path()).name}")
+    table = Table()
+    for name in COLUMNS:
+        table.add_column(name, no_wrap=name == COLUMNS[0], overflow="fold")
+    for verdict in verdicts:
+        table.add_row(*map(escape, cells(verdict)))
+    console.print(table)
+    for line in [*factors(verdicts), *remarks(verdicts)]:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def print_throughput(found: Sequence[Throughput], *, as_json: bool) -> None:

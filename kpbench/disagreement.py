@@ -14,12 +14,14 @@ from kpbench.detections import Detections
 from kpbench.errors import InvalidInputError, KpbenchError
 from kpbench.evaluators import Evaluation, EvaluatorSpec, evaluate
 from kpbench.measure import as_score
+from kpbench.metrics import Aggregation
 from kpbench.records import Record, Score, read_record, stored_artifact
 from kpbench.registry import find
 from kpbench.scorefile import find_evaluators
 from kpbench.types import Array
 
 PREDICTIONS = "predictions"
+SUMS: tuple[Aggregation, ...] = ("image_sum", "component_sum")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Verdict:
         score: its number, or None.
         reason: why there is none.
         percent: the score as an error a landmark in % of the image's side; see `landmark_percent`.
-        ratio: printed number / that of the reference, None unless both are errors or both hits.
+        ratio: printed number / that of the reference, where a reader might compare the two: both
+            hits, both mean errors, or both sums of errors over landmarks; else None.
         percent_ratio: the same of `percent`: what is left when unit and sum are the same.
     """
 
@@ -178,16 +181,19 @@ def _verdict(
 
 
 def _compared(verdict: Verdict, reference: Verdict) -> Verdict:
-    same_kind = verdict.spec.higher_is_better == reference.spec.higher_is_better
     values = [None if v.score is None else v.score.value for v in (verdict, reference)]
     return Verdict(
         verdict.spec,
         verdict.score,
         verdict.reason,
         verdict.percent,
-        _ratio(values) if same_kind else None,
+        _ratio(values) if _kind(verdict.spec) == _kind(reference.spec) else None,
         _ratio([verdict.percent, reference.percent]),
     )
+
+
+def _kind(spec: EvaluatorSpec) -> tuple[bool, bool]:
+    return spec.higher_is_better, spec.aggregation in SUMS
 
 
 def _ratio(values: Sequence[float | None]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from kpbench.disagreement import Verdict, kept_predictions, of_run
@@ -15,14 +16,15 @@ DATASETS = {spec.dataset for spec in EVALUATORS.values()}
 _EXPLAIN = """\
 Papers print numbers that look alike and are not. Each table scores one set of detections, of one
 trained model on one test set, under every evaluator of its data set. The first ratio compares the
-printed numbers, as a reader of two papers would; the second compares the errors a landmark in % of
-the image, so that it shows what is left when the unit is the same: bias, exchange of left and
-right, trimming, visibility. Both refer to the strict evaluator, which looks at no test label. An
-evaluator compares methods, never papers that used another one.
+printed numbers, as a reader of two papers would. "% a landmark" is the mean error of one landmark
+in % of the image's side, so that the second ratio shows what is left when the unit is the same:
+bias, exchange of left and right, trimming, visibility, |dx| + |dy| for a distance. Ratios refer to
+the strict evaluator, which looks at no test label ("test labels" says which do). An evaluator
+compares methods, never papers that used another one.
 """
-_COLUMNS = (
-    *("evaluator", "metric", "value", "95 % interval", "÷ strict"),
-    *("a landmark, % of the image", "÷ strict", "looks at test labels"),
+COLUMNS = (
+    *("evaluator", "paper", "metric", "value", "95 % interval", "÷ strict"),
+    *("% a landmark", "÷ strict", "test labels", "fault"),
 )
 
 
@@ -51,48 +53,61 @@ def disagreement_page(results: Path) -> str | None:
 def _section(record: Record, verdicts: list[Verdict]) -> list[str]:
     who = record.identity
     trained = "" if who.trained_on is None else f", trained on {who.trained_on.protocol}"
-    printed = [v.ratio for v in verdicts if v.ratio]
-    comparable = [v.percent_ratio for v in verdicts if v.percent_ratio]
-    remarks = [f"`{v.spec.name}`: {v.spec.known_fault}" for v in verdicts if v.spec.known_fault]
-    remarks += [f"`{v.spec.name}` has no score: {v.reason}" for v in verdicts if v.score is None]
+    arguments = settings({name: v for name, v in who.arguments.items() if name != "k"})
+    rows = [[f"`{name}`", *rest] for name, *rest in map(cells, verdicts)]
+    below = remarks(verdicts)
     return [
         f"## {who.protocol} v{who.protocol_version}: {who.method} v{who.method_version}, "
-        f"seed {who.seed}, {who.recipe} recipe, K = {who.n_keypoints}"
-        f"{settings({k: v for k, v in who.arguments.items() if k != 'k'})}{trained}",
+        f"seed {who.seed}, {who.recipe} recipe, K = {who.n_keypoints}{arguments}{trained}",
         "",
-        *_factors("Printed errors", printed),
-        *_factors("Errors a landmark", comparable),
+        *factors(verdicts),
         "",
-        *table(_COLUMNS, [_cells(verdict) for verdict in verdicts]),
-        *(f"- {remark}" for remark in remarks),
-        *([""] if remarks else []),
+        *table(COLUMNS, rows),
+        *(f"- {remark}" for remark in below),
+        *([""] if below else []),
     ]
 
 
-def _factors(what: str, ratios: list[float]) -> list[str]:
-    if len(ratios) < 2:
-        return []
-    return [f"{what} differ by a factor of {max(ratios) / min(ratios):.2f}."]
+def factors(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return sentences on how far the largest of comparable numbers is from the smallest."""
+    found = []
+    kinds = {
+        "Printed errors": [v.ratio for v in verdicts if not v.spec.higher_is_better],
+        "Printed hit rates": [v.ratio for v in verdicts if v.spec.higher_is_better],
+        "Errors a landmark": [v.percent_ratio for v in verdicts],
+    }
+    for what, ratios in kinds.items():
+        known = [ratio for ratio in ratios if ratio]
+        if len(known) > 1:
+            found.append(f"{what} differ by a factor of {max(known) / min(known):.2f}.")
+    return found
 
 
-def _cells(verdict: Verdict) -> list[str]:
-    spec, score = verdict.spec, verdict.score
-    arrow = "↑" if spec.higher_is_better else "↓"
-    value, ends = MISSING, MISSING
-    if score is not None:
-        value, ends = f"{number(score.value)} {score.unit}", interval(score.ci95)
+def remarks(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what a reader has to know of single evaluators: faults, and why a score is missing."""
+    faults = [f"{v.spec.name}: known fault: {v.spec.known_fault}" for v in verdicts]
     return [
-        f"`{spec.name}`",
-        f"{spec.metric} {arrow}",
-        value,
-        ends,
-        ratio(verdict.ratio),
-        number(verdict.percent),
-        ratio(verdict.percent_ratio),
-        "yes" if spec.oracle_used else "no",
+        *(text for text, v in zip(faults, verdicts, strict=True) if v.spec.known_fault),
+        *(f"{v.spec.name}: no score: {v.reason}" for v in verdicts if v.score is None),
     ]
 
 
-def ratio(value: float | None) -> str:
-    """Return a ratio with two decimals, "–" for None."""
+def cells(verdict: Verdict) -> list[str]:
+    """Return the row of an evaluator, in order of `COLUMNS`."""
+    spec, score = verdict.spec, verdict.score
+    return [
+        spec.name,
+        spec.paper.partition(";")[0],
+        f"{spec.metric} {'↑' if spec.higher_is_better else '↓'}",
+        MISSING if score is None else f"{number(score.value)} {score.unit}",
+        MISSING if score is None else interval(score.ci95),
+        _ratio(verdict.ratio),
+        number(verdict.percent),
+        _ratio(verdict.percent_ratio),
+        "yes" if spec.oracle_used else "no",
+        "yes" if spec.known_fault else "no",
+    ]
+
+
+def _ratio(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2f}"
