@@ -105,17 +105,17 @@ def _findings(protocol: RealProtocol, part: _Part) -> Iterator[Finding]:
                 "note" if reason else "error", split, f"{text} ({reason})" if reason else text
             )
     for faults, text in (
-        (found.missing, "files are missing"),
-        (found.images, "images cannot be read"),
-        (found.masks, "masks cannot be read"),
-        (found.annotations, "images have an unusable annotation"),
-        (found.far, f"images have a landmark further than {FAR:g} image outside"),
+        (found.missing, "missing files"),
+        (found.images, "images that cannot be read"),
+        (found.masks, "masks that cannot be read"),
+        (found.annotations, "images with an unusable annotation"),
+        (found.far, f"images with a landmark further than {FAR:g} image outside"),
     ):
         if faults:
             yield _finding("error", part, faults, text)
     if found.outside:
         severity: Literal["error", "note"] = "error" if len(found.outside) > MANY * n else "note"
-        text = f"images have a landmark more than {OUTSIDE:.0%} of the image outside"
+        text = f"images with a landmark more than {OUTSIDE:.0%} of the image outside"
         yield _finding(severity, part, found.outside, text)
     if found.pairs and found.upright < UPRIGHT * found.pairs:
         yield _swapped(part)
@@ -124,7 +124,7 @@ def _findings(protocol: RealProtocol, part: _Part) -> Iterator[Finding]:
 
 def _finding(severity: Literal["error", "note"], part: _Part, faults: Faults, text: str) -> Finding:
     examples = [example for _, example in faults[:EXAMPLES]]
-    return Finding(severity, part.name, f"{len(faults):,} {text}", examples)
+    return Finding(severity, part.name, f"{text}: {len(faults):,}", examples)
 
 
 def _swapped(part: _Part) -> Finding:
@@ -141,7 +141,7 @@ def _twice(part: _Part) -> Iterator[Finding]:
     names, counts = np.unique(part.rows.files, return_counts=True)
     if (counts > 1).any():
         repeated = [str(name) for name in names[counts > 1]]
-        text = f"{len(repeated):,} images are listed more than once"
+        text = f"images listed more than once: {len(repeated):,}"
         yield Finding("error", part.name, text, repeated[:EXAMPLES])
     first: dict[bytes, int] = {}
     pairs = []
@@ -150,7 +150,7 @@ def _twice(part: _Part) -> Iterator[Finding]:
         if other != row and part.rows.files[other] != part.rows.files[row]:
             pairs.append(f"{part.rows.files[other]} and {part.rows.files[row]}")
     if pairs:
-        text = f"{len(pairs):,} images look exactly like an earlier one"
+        text = f"images that look exactly like an earlier one: {len(pairs):,}"
         yield Finding("note", part.name, text, pairs[:EXAMPLES])
 
 
@@ -169,7 +169,7 @@ def _shared(protocol: RealProtocol, parts: Sequence[_Part]) -> Iterator[Finding]
                 if picture in seen
             ] or [str(n) for n in np.intersect1d(training.rows.files, tested.rows.files)]
             if pairs:
-                text = f"{len(pairs):,} test images are training images, too"
+                text = f"images of both: {len(pairs):,}"
                 yield Finding("error", where, text, pairs[:EXAMPLES])
             yield from _same_people(protocol, training.rows, tested.rows, where)
 
@@ -183,7 +183,7 @@ def _same_people(
     if len(shared) == 0:
         return
     images = int(np.isin(tested.groups, shared).sum())
-    text = f"{images:,} test images show {len(shared):,} identities of training"
+    text = f"identities of both: {len(shared):,}, in {images:,} test images"
     examples = [str(name) for name in shared[:EXAMPLES]]
     if reason := protocol.shared_identities:
         yield Finding("note", where, f"{text}; {reason}", examples)
