@@ -11,8 +11,8 @@ import numpy as np
 from kpbench.errors import InvalidInputError
 from kpbench.types import Array, read_only
 
-ROWS = 4096
-"""Images that are read at once: 4 MB at 32 keypoints and 32 landmarks."""
+ROWS = 2048
+"""Images that are read at once: 2 MB at 32 keypoints and 32 landmarks, which a cache holds."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kpbench.detections import Detections, Part
-from kpbench.flips import Exchanged, exchange_is_closer, mean_l2, settle
+from kpbench.flips import Exchanged, exchange, exchange_is_closer, mean_l2, settle
 from kpbench.frames import seen
 from kpbench.regression import LandmarkRegressor, RegressionFit
 from kpbench.spec import EvaluatorSpec
@@ -114,7 +114,7 @@ def _expectation_maximisation(
             part, now = view.part, labels(view.part)
             found = exchange_is_closer(regressor.predict(part.keypoints), now, exchanged.order)
             closer[part.rows] = found
-            after = np.where(found[:, None, None], now[:, exchanged.order], now)
+            after = exchange(now, exchanged.order, found)
             following.add(part.keypoints, after, part.visible)
         return closer
 

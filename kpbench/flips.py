@@ -63,8 +63,7 @@ def exchange_back_facing(landmarks: Array, pairs: Pairs) -> Array:
     """
     left, right = np.array(pairs).T
     in_front = (landmarks[:, left, 0] > landmarks[:, right, 0]).sum(1)
-    exchanged = landmarks[:, permutation(pairs, landmarks.shape[1])]
-    return np.where((in_front < FRONT_FACING)[:, None, None], exchanged, landmarks)
+    return exchange(landmarks, permutation(pairs, landmarks.shape[1]), in_front < FRONT_FACING)
 
 
 class Exchanged:
@@ -93,8 +92,7 @@ class Exchanged:
         times = self._times[rows]
         labels = landmarks
         for count in np.unique(times[times > 0]).tolist():
-            exchanged = landmarks[:, self._orders[count]]
-            labels = np.where((times == count)[:, None, None], exchanged, labels)
+            labels = exchange(labels, self._orders[count], times == count)
         return labels
 
     def accept(self, closer: Array) -> None:
@@ -129,6 +127,19 @@ def settle(exchanged: Exchanged, closer: Callable[[], Array]) -> int:
     return changed
 
 
+def exchange(landmarks: Array, order: Array, which: Array) -> Array:
+    """Return a copy with left and right exchanged in some images.
+
+    Args:
+        landmarks: (N, L, 2).
+        order: (L,) of `permutation`.
+        which: (N,) bool.
+    """
+    exchanged = landmarks.copy()
+    exchanged[which] = landmarks[which].take(order, axis=1)
+    return exchanged
+
+
 def exchange_is_closer(predicted: Array, landmarks: Array, order: Array) -> Array:
     """Return in which images the exchanged labels are closer to the prediction, (N,) bool.
 
@@ -137,7 +148,8 @@ def exchange_is_closer(predicted: Array, landmarks: Array, order: Array) -> Arra
         landmarks: (N, L, 2).
         order: (L,) of `permutation`.
     """
-    return np.asarray(mean_l2(predicted, landmarks) > mean_l2(predicted, landmarks[:, order]))
+    exchanged = landmarks.take(order, axis=1)
+    return np.asarray(mean_l2(predicted, landmarks) > mean_l2(predicted, exchanged))
 
 
 def nearer_estimate(predicted: Array, landmarks: Array, order: Array) -> Array:
@@ -150,9 +162,8 @@ def nearer_estimate(predicted: Array, landmarks: Array, order: Array) -> Array:
         landmarks: (N, L, 2).
         order: (L,) of `permutation`.
     """
-    exchanged = predicted[:, order]
-    closer = mean_l2(exchanged, landmarks) < mean_l2(predicted, landmarks)
-    return np.where(closer[:, None, None], exchanged, predicted)
+    closer = mean_l2(predicted.take(order, axis=1), landmarks) < mean_l2(predicted, landmarks)
+    return exchange(predicted, order, closer)
 
 
 def mean_l2(predicted: Array, landmarks: Array) -> Array:

@@ -223,13 +223,17 @@ def _split(group: _Group, visible: Array) -> list[_Group]:
 
 def _extended(group: _Group, columns: Array, targets: Array, visible: Array) -> _Group:
     rows = visible[:, group.landmarks[0]]
-    y = targets[:, group.landmarks].reshape(len(targets), -1)
+    if len(group.landmarks) < targets.shape[1]:
+        targets = targets[:, group.landmarks]
+    y = targets.reshape(len(targets), -1)
     if not rows.all():
         columns, y = columns[rows], y[rows]
     if not len(columns):
         return group
     q, r = np.linalg.qr(np.vstack([group.r, columns]))
-    return replace(group, rows=group.rows + len(columns), r=r, t=q.T @ np.vstack([group.t, y]))
+    before = len(group.r)
+    t = q[:before].T @ group.t + q[before:].T @ y
+    return replace(group, rows=group.rows + len(columns), r=r, t=t)
 
 
 def _features(keypoints: Array) -> Array:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from kpbench.evaluators import Detections, evaluate, get_evaluator
 from kpbench.metrics import aggregate
+from kpbench.stats import bootstrap_interval
 from tests.evaluator_toys import (
     IN_IMAGE,
     MISSING_LABELS,
@@ -22,6 +24,13 @@ from tests.evaluator_toys import (
 FLIPS = [name for name in NAMES if get_evaluator(name).pairs]
 STILL = [name for name in IN_IMAGE if name in ON_TRAIN]
 """Those that see constant keypoints as constant, and do not fit on test."""
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are not what these many tests are about."""
+    few = partial(bootstrap_interval, n_resamples=100)
+    monkeypatch.setattr("kpbench.evaluators.bootstrap_interval", few)
 
 
 @pytest.mark.parametrize("name", ON_TRAIN)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import loadmat
 
 from kpbench.evaluators import Detections, evaluate, get_evaluator
 from kpbench.presets import HUMAN36M_PAIRS
@@ -86,6 +89,39 @@ def test_a_plain_fit_beats_em_without_its_oracle() -> None:
     em = replace(strict, train_flip="em", pairs=HUMAN36M_PAIRS, n_landmarks=32)
     train, test = load("human36m")
     assert evaluate(strict, train, test).value < evaluate(em, train, test).value
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("celeba/zhang", {}, 3.482),
+        ("celeba/imm", {}, 3.562),
+        ("celeba/scops", {}, 3.261),
+        ("celeba/huang", {}, 3.14),
+        ("celeba/imm", {"trim": 3.0}, 3.555),
+        ("celeba/imm", {"ridge": 1.0}, 3.738),
+        ("celeba/imm", {"centre": 0.5, "landmark_centre": 0.0}, 5.80),
+    ],
+)
+def test_zhangs_own_predictions(name: str, changes: dict[str, Any], expected: float) -> None:
+    """K = 10 on MAFL, 19,000 and 1,000 images; what the rules give was computed independently.
+
+    The files train_gt_kp.mat, train_pred_kp.mat, test_gt_kp.mat and test_pred_kp.mat are in the
+    folder evaluation of SCOPS's repository (NVlabs/SCOPS), under CC BY-NC-SA 4.0.
+    """
+    folder = os.environ.get("KPBENCH_ZHANG_PREDICTIONS")
+    if folder is None:
+        pytest.skip("KPBENCH_ZHANG_PREDICTIONS names no folder with SCOPS's evaluation/*.mat")
+    parts = []
+    for split in ("train", "test"):
+        keypoints, landmarks = (
+            loadmat(Path(folder) / f"{split}_{kind}_kp.mat")[f"{split}_{kind}_kp"][..., ::-1] + 0.5
+            for kind in ("pred", "gt")
+        )
+        parts.append(Detections(keypoints, landmarks, np.ones(landmarks.shape[:2], bool)))
+    spec = replace(get_evaluator(name), **changes)
+    digits = len(str(expected).partition(".")[2])
+    assert round(evaluate(spec, *parts).value, digits) == expected
 
 
 def test_the_arrays_are_those_of_the_readme() -> None:
