@@ -173,7 +173,7 @@ def predict(
 
 @app.command()
 def score(
-    file: Annotated[Path, typer.Argument(help="An .npz of keypoints and landmarks.")],
+    file: Annotated[Path, typer.Argument(help="An .npz, or a folder of .npy files.")],
     evaluator: Annotated[str, typer.Option(help="Its name; see kpbench list evaluators.")] = "",
     group: Annotated[str | None, typer.Option(help="Prefix of the arrays, e.g. taichi.")] = None,
     all_evaluators: Annotated[

@@ -79,7 +79,7 @@ def _protocol(protocol: EvaluationProtocol) -> str:
 def _evaluator(spec: EvaluatorSpec) -> list[tuple[str, object]]:
     better = "higher is better" if spec.higher_is_better else "lower is better"
     oracle = "yes, it looks at test labels" if spec.oracle_used else "no"
-    shown = {"name", "paper", "formula", "metric", "unit", "higher_is_better", "oracle_used"}
+    shown = {"name", "paper", "formula", "metric", "unit", "known_fault"}
     rules = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in shown}
     return [
         ("evaluator", spec.name),
@@ -87,6 +87,7 @@ def _evaluator(spec: EvaluatorSpec) -> list[tuple[str, object]]:
         ("formula", spec.formula),
         ("source", spec.paper),
         ("oracle", oracle),
+        ("known fault", spec.known_fault or "none"),
         ("rules", ", ".join(f"{name}={value}" for name, value in rules.items())),
     ]
 

@@ -26,8 +26,8 @@ class Spread:
         >>> spread = Spread()
         >>> for values in ([1.0, 2.0], [6.0]):
         ...     spread.add(np.array(values))
-        >>> spread.mean, round(spread.deviation, 6) == round(np.std([1, 2, 6], ddof=1), 6)
-        (3.0, True)
+        >>> spread.mean, round(spread.deviation, 3)
+        (3.0, 2.646)
     """
 
     def __init__(self) -> None:

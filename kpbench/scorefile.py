@@ -14,16 +14,6 @@ from kpbench.evaluators import EVALUATORS, Evaluation, EvaluatorSpec, evaluate
 from kpbench.evaluators import disagreement_evaluators as built_in
 from kpbench.registry import available, load_protocol
 
-__all__ = [
-    "Unscored",
-    "as_json",
-    "find_evaluator",
-    "find_evaluators",
-    "load_detections",
-    "score_file",
-    "score_file_all",
-]
-
 
 @dataclass(frozen=True)
 class Unscored:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+from kpbench.detection_files import load_detections
 from kpbench.evaluators import Detections, evaluate, get_evaluator
 from kpbench.presets import HUMAN36M_PAIRS
-from kpbench.scorefile import load_detections, score_file
+from kpbench.scorefile import score_file
 
 FOLDER = Path(__file__).parent / "golden"
 ARRAYS = FOLDER / "evaluators.npz"

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from kpbench.api import Array
+from kpbench.detection_files import load_detections
 from kpbench.errors import InvalidInputError, KpbenchError, UnknownNameError
 from kpbench.evaluators import Evaluation, disagreement_evaluators
-from kpbench.scorefile import as_json, load_detections, score_file, score_file_all
+from kpbench.scorefile import as_json, score_file, score_file_all
 from tests.conftest import Install
 
 Arrays = dict[str, Array]
