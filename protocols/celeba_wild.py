@@ -8,7 +8,7 @@ from kpbench.data.protocol import RealProtocol
 
 PLUGIN: EvaluationProtocol = RealProtocol(
     name="celeba_wild",
-    description="Faces that fill 30 % of a photograph; where are eyes, nose and corners of the mouth?",
+    description="Faces that fill 30 % of a photograph; where are eyes, nose and mouth?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="celeba",
     n_keypoints=8,
