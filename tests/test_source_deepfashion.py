@@ -27,7 +27,7 @@ from tests.trees.people import people
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deepfashion")
-    TREES["deepfashion"](folder)
+    TREES["deepfashion"](folder, n_train=24, n_test=10)
     return folder
 
 

@@ -35,14 +35,14 @@ h5py: Any = pytest.importorskip("h5py")
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("human36m")
-    TREES["human36m"](folder)
+    TREES["human36m"](folder, n_train=24, n_test=10)
     return folder
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("human36m_raw")
-    TREES["human36m_raw"](folder)
+    TREES["human36m_raw"](folder, n_train=24, n_test=10)
     return folder
 
 

@@ -22,7 +22,7 @@ from tests.trees.old_pandas import write_old_frame
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("taichi")
-    TREES["taichi"](folder)
+    TREES["taichi"](folder, n_train=24, n_test=10)
     return folder
 
 

@@ -21,7 +21,7 @@ def held_out(identities: Array) -> Array:
 
     Example:
         >>> held_out(np.array(["a", "b", "a", "c"])).tolist()
-        [False, True, False, False]
+        [False, False, False, True]
     """
     names = sorted(set(identities.tolist()), key=_hash)
     return np.isin(identities, names[: math.ceil(SHARE * len(names))])

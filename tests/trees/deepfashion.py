@@ -18,7 +18,7 @@ SHARED = 1
 """Test images of a garment that training shows: 742 of 1,179 in the published split."""
 
 
-def write(root: Path, *, n_train: int = 24, n_test: int = 10, seed: int = 0) -> None:
+def write(root: Path, *, n_train: int = 96, n_test: int = 24, seed: int = 0) -> None:
     """Write the lists and the images, two images a garment."""
     train, test, _ = people(n_train, n_test, seed)
     rng = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ JOINTS = (
 too."""
 
 
-def write(root: Path, *, n_train: int = 24, n_test: int = 10, seed: int = 0) -> None:
+def write(root: Path, *, n_train: int = 96, n_test: int = 24, seed: int = 0) -> None:
     """Write six subjects to learn from and a seventh, and two folders that do not belong."""
     train, test, others = people(n_train, n_test, seed)
     for k, subject in enumerate(TRAIN):

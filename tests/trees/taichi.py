@@ -21,7 +21,7 @@ MISSING = 0.07
 """Share of joints without a label; 7.2 % in the published files."""
 
 
-def write(root: Path, *, n_train: int = 24, n_test: int = 10, seed: int = 0) -> None:
+def write(root: Path, *, n_train: int = 96, n_test: int = 24, seed: int = 0) -> None:
     """Write the labelled images, the test masks, and clips to discover from."""
     train, test, _ = people(n_train, n_test, seed)
     rng = np.random.default_rng(seed)
