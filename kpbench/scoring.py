@@ -34,11 +34,14 @@ def score_on(
         InvalidInputError: `test` lacks what `spec.needs`.
     """
     exchanged = _settled(spec, regressor, test)
-    predictions, errors, valid = [], [], []
+    n_landmarks = test.landmarks.shape[1] if spec.joints is None else len(spec.joints)
+    predictions = np.empty((len(test), n_landmarks, 2))
+    errors = np.empty((len(test), n_landmarks * (2 if spec.error == "absolute" else 1)))
+    valid = np.empty(errors.shape, bool)
     zero = empty = 0
     for view in seen(spec, test, fit=False):
         part, predicted = view.part, regressor.predict(view.part.keypoints)
-        predictions.append(view.in_image(predicted))
+        predictions[part.rows] = view.in_image(predicted)
         landmarks = exchanged.labels(part.landmarks, part.rows) if exchanged else part.landmarks
         if spec.test_flip == "estimate":
             predicted = nearer_estimate(predicted, landmarks, spec.order)
@@ -48,10 +51,9 @@ def score_on(
             zero += int((distance == 0).sum())
             found, counts = found / np.where(distance == 0, 1.0, distance), counts & (distance > 0)
         empty += int((~part.visible.any(1)).sum())
-        errors.append(found * spec.scale)
-        valid.append(counts)
+        errors[part.rows], valid[part.rows] = found * spec.scale, counts
     _report(spec, zero, empty, len(test), notes)
-    return np.concatenate(predictions), np.concatenate(errors), np.concatenate(valid)
+    return predictions, errors, valid
 
 
 def _settled(
