@@ -127,14 +127,20 @@ def _print_scores(console: Console, records: Sequence[Record]) -> None:
             )
         table.add_column("keypoints on\nthe object", justify="right")
         table.add_column("seeds", justify="right")
-        for method in dict.fromkeys(record.identity.method for record in here):
-            runs = [record for record in here if record.identity.method == method]
+        for method in dict.fromkeys(map(_who, here)):
+            runs = [record for record in here if _who(record) == method]
             means = (mean(run.scores[name].value for run in runs) for name in names)
             values = [f"{round(value, 9):.4g}" for value in means]
             hits = [run.foreground_hits for run in runs if run.foreground_hits is not None]
             share = f"{100 * mean(hits):.0f} %" if hits else "–"
             table.add_row(method, *values, share, str(len(runs)))
         console.print(table)
+
+
+def _who(record: Record) -> str:
+    trained_on = record.identity.trained_on
+    origin = "" if trained_on is None else f", trained on {trained_on.protocol}"
+    return f"{record.identity.method}{origin}"
 
 
 def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, many: bool) -> None:

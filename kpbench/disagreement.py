@@ -21,6 +21,8 @@ from kpbench.scorefile import find_evaluators
 from kpbench.types import Array
 
 PREDICTIONS = "predictions"
+ROUNDING = 1e-3
+"""Smaller errors are those of the oracle: rounding, to which nothing can be compared."""
 SUMS: tuple[Aggregation, ...] = ("image_sum", "component_sum")
 
 
@@ -198,4 +200,4 @@ def _kind(spec: EvaluatorSpec) -> tuple[bool, bool]:
 
 def _ratio(values: Sequence[float | None]) -> float | None:
     above, below = values
-    return None if above is None or not below else above / below
+    return None if above is None or below is None or below < ROUNDING else above / below

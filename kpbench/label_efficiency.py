@@ -19,8 +19,8 @@ COUNTS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
 DRAWS = 10
 RIDGES = tuple(10.0**power for power in range(-6, 3))
 """Penalties to choose from; at the largest the prediction is close to the mean of the labels."""
-MAX_TEST = 5000
-"""Test images at most, evenly spaced: a point of the curve needs no more."""
+ENOUGH = 5000
+"""Images at most, evenly spaced, on which a curve is scored and a penalty is chosen."""
 
 
 def label_efficiency(
@@ -57,7 +57,7 @@ def label_efficiency(
         UndefinedScoreError: not even all training images label every landmark twice.
     """
     rng = np.random.default_rng(seed)
-    test = _subset(test, np.arange(0, len(test), -(-len(test) // MAX_TEST)))
+    test = _thinned(test)
     points = []
     for count in (n for n in counts if n < len(train)):
         draws = [rng.choice(len(train), count, replace=False) for _ in range(n_draws)]
@@ -113,10 +113,16 @@ def _leave_one_out(x: Array, y: Array, bias: bool) -> Array:
 
 
 def _score(spec: EvaluatorSpec, train: Detections, test: Detections) -> float:
+    part = _thinned(train)
     ridge = best_ridge(
-        train.keypoints, train.landmarks, train.visible, bias=spec.bias, centre=spec.centre
+        part.keypoints, part.landmarks, part.visible, bias=spec.bias, centre=spec.centre
     )
     return evaluate(replace(spec, ridge=ridge, min_norm=True), train, test).value
+
+
+def _thinned(part: Detections) -> Detections:
+    thin = _subset(part, np.arange(0, len(part), -(-len(part) // ENOUGH)))
+    return thin if _labelled_twice(thin) else part
 
 
 def _labelled_twice(part: Detections) -> bool:

@@ -53,18 +53,19 @@ class Scores:
     def by_landmark(self) -> list[float | None]:
         """Return the score of each landmark alone, None where it is never visible.
 
-        This is the breakdown of Harris's thesis, Table 4.17: the same errors and the same
-        aggregation, over the columns of one landmark. Without names every column counts as one.
+        This is the breakdown of Harris's thesis, Table 4.17: the same errors and aggregation, over
+        the columns of one landmark; where each image is summed, the mean over the images that show
+        it, as a landmark that is rarely shown would look easy. Without names every column counts
+        as one landmark.
         """
         n_landmarks = len(self.landmarks) or self.errors.shape[1]
         columns = np.arange(self.errors.shape[1]).reshape(n_landmarks, -1)
         return [self._alone(part) for part in columns]
 
     def _alone(self, columns: Array) -> float | None:
+        how = "pooled_mean" if self.aggregation == "image_sum" else self.aggregation
         try:
-            return aggregate(
-                self.errors[:, columns], self.valid[:, columns], self.aggregation, self.groups
-            )
+            return aggregate(self.errors[:, columns], self.valid[:, columns], how, self.groups)
         except UndefinedScoreError:
             return None
 

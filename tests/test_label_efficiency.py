@@ -141,8 +141,10 @@ def test_draws_without_a_landmark_are_left_out() -> None:
 
 
 def test_a_large_test_set_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kpbench.label_efficiency.MAX_TEST", 40)
+    monkeypatch.setattr("kpbench.label_efficiency.ENOUGH", 40)
     train, test = linear(100), linear(100, seed=1)
     thin = Detections(test.keypoints[::3], test.landmarks[::3], test.visible[::3])
     curve = label_efficiency(L2, train, test, counts=())
     assert curve.points[0].mean == label_efficiency(L2, train, thin, counts=()).points[0].mean
+    fewer = Detections(train.keypoints[::3], train.landmarks[::3], train.visible[::3])
+    assert curve.points[0].mean < label_efficiency(L2, fewer, thin, counts=()).points[0].mean

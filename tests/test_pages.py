@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kpbench.board import read_boards
+from kpbench.cli import main
 from kpbench.leaderboard import render, stale_pages, write_pages
 from kpbench.pages.consistency import relative_range
 from kpbench.pages.markdown import number
@@ -202,3 +203,16 @@ def test_failed_transfers_show_why(folder: Path, install: Install) -> None:
     page = render(folder)[folder / "transfer.md"]
     [row] = section(page, "breaks v1")[2:]
     assert row[2] == "ContractError" and row[1][0].isdigit()
+
+
+def test_scores_of_two_origins_are_not_averaged(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "-m", "good", "--test-on", "toy_other", "--results"]
+    words += [str(folder / "results"), "--recipe", "quick"]
+    assert main([*words, "--train-on", "toy_discs", "--train-on", "toy_other"]) == 0
+    said = capsys.readouterr().out
+    assert "good, trained on toy_discs" in said.replace("\n", " ")
+    moved = [r for r in records(folder, protocol="toy_other", seed=0) if r.identity.trained_on]
+    value = moved[0].scores["toy_other/strict"].value
+    assert f"{value:.4g}" in said

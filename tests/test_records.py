@@ -165,6 +165,18 @@ def test_records_of_every_old_schema_still_read(path: Path) -> None:
     assert found.status in ("ok", "failed")
 
 
+def test_fields_that_came_later_are_empty_in_older_records() -> None:
+    [old] = FROZEN.glob("*/people_background/autolink/quick-0-*.json")
+    [new] = FROZEN.glob("*/people_taichi/random_detector/*.json")
+    before, after = read_record(old), read_record(new)
+    assert (before.equivariance, before.label_efficiency) == ({}, None)
+    assert {score.resampled for score in before.scores.values()} == {"images"}
+    assert {score.resampled for score in after.scores.values()} == {"identities"}
+    assert set(after.equivariance) == {"rotation", "scale", "translation", "tps", "mirror"}
+    assert after.label_efficiency is not None
+    assert [p.n_labelled for p in after.label_efficiency.points] == [10, 30, 100, 300, 1000, 1500]
+
+
 def test_there_is_a_frozen_record_of_the_current_schema() -> None:
     schemas = {json.loads(p.read_text())["schema"] for p in FROZEN.glob("*/*/*/*.json")}
     assert schemas == {1}

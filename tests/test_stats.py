@@ -365,5 +365,7 @@ def test_each_landmark_alone(tmp_path: Path, evaluations: list[Evaluation]) -> N
     for e in evaluations:
         found = load_scores(path)[e.evaluator].by_landmark()
         assert found == pytest.approx(e.landmark_values.tolist(), rel=1e-5)
+    rare = Scores(np.full((4, 1), 2, np.float32), np.eye(4, 1, dtype=bool), "image_sum", None)
+    assert rare.by_landmark() == [2.0]  # not 2 / 4
     never = Scores(np.ones((3, 2), np.float32), np.array([[True, False]] * 3), "image_mean", None)
     assert never.by_landmark() == [1.0, None]

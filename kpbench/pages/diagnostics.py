@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import mean
 
 from kpbench.board import Board, Row
+from kpbench.equivariance import KINDS
 from kpbench.pages.markdown import MISSING, folded, number, percent, table
 from kpbench.records import LabelPoint
 
@@ -13,7 +14,8 @@ _EQUIVARIANCE = """\
 How far keypoints of a warped image lie from the warped keypoints of the image, in % of the image,
 mean over test images and seeds: rotations up to 30°, scales up to 1.25, shifts up to a tenth of the
 image, thin-plate splines, and the mirror image, where keypoints may change places. The mean shape,
-which ignores the image, shows how large the error of keypoints that never move is.
+which ignores the image, shows how large the error of keypoints that never move is (none under the
+mirror: it is symmetric).
 """
 _LABELS = """\
 `{evaluator}`, score in {unit} of a ridge regression fitted on few labelled images, its penalty
@@ -50,10 +52,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def equivariance_section(board: Board) -> list[str]:
     """Return what can be said of the keypoints without a label."""
-    known = [row for row in board.rows if any(record.equivariance for record in row.scored)]
-    if not known:
+    if not any(record.equivariance for row in board.rows for record in row.scored):
         return []
-    kinds = list(dict.fromkeys(k for row in known for r in row.scored for k in r.equivariance))
+    kinds = [*KINDS, "mirror"]
     cells = []
     for row in board.rows:
         errors = [_mean([r.equivariance.get(kind) for r in row.scored]) for kind in kinds]

@@ -80,8 +80,12 @@ def _evaluator_section(board: Board, evaluator: str) -> list[str]:
         *_differences(board, evaluator),
         *(f"- {note}" for note in notes),
         *([""] if notes else []),
-        *landmark_section(board, evaluator),
+        *(landmark_section(board, evaluator) if _in_detail(board, evaluator) else []),
     ]
+
+
+def _in_detail(board: Board, evaluator: str) -> bool:
+    return evaluator == board.evaluator or evaluator.endswith("/strict")
 
 
 def _resampled(identities: int | None) -> str:
