@@ -32,13 +32,13 @@ def read_h5(path: Path, *names: str) -> dict[str, Array]:
         names: of the data sets, "/" between groups, e.g. "pose/2d".
 
     Returns:
-        {name: array}; text is str.
+        {name: array}; text of fixed length is str.
 
     Raises:
         MissingPackageError: h5py is not installed.
         DataError: the file is missing or damaged, a data set is missing or larger than its file
             could hold, lies in another file (external or soft link, external storage, virtual data
-            set), or holds neither numbers nor text.
+            set), or holds neither numbers nor text of fixed length.
     """
     with _opened(path) as file:
         return {name: _read(file, name, path) for name in names}
@@ -56,9 +56,9 @@ def names_in(path: Path) -> list[str]:
 
     found: list[str] = []
 
-    def note(name: str, item: Any) -> None:
+    def note(name: str | bytes, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found.append(name)
+            found.append(str(name))
 
     with _opened(path) as file:
         file.visititems(note)  # follows hard links alone, each object once
@@ -99,7 +99,7 @@ def _read(file: h5py.File, name: str, path: Path) -> Array:
     data: Any = file
     for part in name.split("/"):
         if not isinstance(data, h5py.Group) or part not in data:
-            known = ", ".join(sorted(file))
+            known = ", ".join(sorted(map(str, file)))
             raise DataError(f"{path}: no data set {name!r}; at the top there are: {known}")
         link = data.get(part, getlink=True)
         if not isinstance(link, h5py.HardLink):
@@ -108,43 +108,25 @@ def _read(file: h5py.File, name: str, path: Path) -> Array:
     if not isinstance(data, h5py.Dataset):
         raise DataError(f"{path}: {name!r} is no data set")
     _check(data, f"{path}: {name!r}")
-    return _text(data, f"{path}: {name!r}") if data.dtype.kind in "SO" else np.asarray(data[()])
+    values = np.asarray(data[()])
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
 
 def _check(data: h5py.Dataset, where: str) -> None:
     """Raise unless a data set lies within its file and is of bounded size."""
-    import h5py
-
     if data.is_virtual or data.external:
         raise DataError(f"{where} takes its values from other files; refused")
     settings = data.id.get_create_plist()
     filters = {settings.get_filter(i)[0] for i in range(settings.get_nfilters())}
     if not filters <= _FILTERS:
         raise DataError(f"{where} is packed with a filter from a plugin; refused")
-    if data.shape is None or not (
-        data.dtype.kind in "biufS" or h5py.check_string_dtype(data.dtype) is not None
-    ):
-        raise DataError(f"{where} holds {data.dtype}, neither numbers nor text; refused")
+    # Text of variable length too: on some damaged files the library reads it for ever.
+    if data.shape is None or data.dtype.kind not in "biufS":
+        raise DataError(
+            f"{where} holds {data.dtype}, neither numbers nor text of fixed length; refused"
+        )
     size = data.size * data.dtype.itemsize
     if size > min(MOST, DENSEST * data.id.get_storage_size() + MEBI):
         raise DataError(
             f"{where} says {size / MEBI:,.0f} MiB, {data.id.get_storage_size():,} bytes are stored"
         )
-
-
-def _text(data: h5py.Dataset, where: str) -> Array:
-    """Return strings, in blocks: many could be one long string, named again and again."""
-    if data.ndim != 1:
-        raise DataError(f"{where} holds text of shape {data.shape}; only lists are read")
-    longest = data.dtype.itemsize
-    if data.dtype.kind == "O":
-        longest = data.file.id.get_filesize()
-    step = max(1, 256 * MEBI // max(longest, 1))
-    words: list[str] = []
-    total = 0
-    for start in range(0, len(data), step):
-        words += [str(word) for word in data.asstr()[start : start + step]]
-        total = max(total, max(map(len, words[start:]), default=0))
-        if 4 * len(words) * total > MOST:
-            raise DataError(f"{where} holds more than {MOST / MEBI:,.0f} MiB of text")
-    return np.array(words, dtype=str)
