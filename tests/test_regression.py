@@ -217,6 +217,30 @@ def test_against_lstsq_when_exactly_rank_deficient(kind: str, bias: bool) -> Non
     assert found.weights.reshape(8, 6) == pytest.approx(np.linalg.pinv(x, rcond=1e-12) @ y)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.integers(1, 60),
+    k=st.integers(1, 5),
+    bias=st.booleans(),
+    equal=st.booleans(),
+)
+def test_any_parts_predict_what_lstsq_does_on_a_landmarks_own_rows(
+    seed: int, size: int, k: int, bias: bool, equal: bool
+) -> None:
+    keypoints, landmarks, visible = data(seed, n=60, k=k, seen=0.7)
+    if equal:
+        keypoints[:, -1] = keypoints[:, 0]
+    found = in_parts((keypoints, landmarks, visible), size, bias=bias).predict(keypoints)
+    x = keypoints.reshape(60, -1)
+    design = np.hstack([np.ones((60, 1)), x]) if bias else x
+    for landmark in range(3):
+        rows = visible[:, landmark]
+        weights = scipy.linalg.lstsq(design[rows], landmarks[rows, landmark])[0]
+        # at the rows of the fit: elsewhere a deficient fit depends on which norm is smallest
+        assert found[rows, landmark] == pytest.approx(design[rows] @ weights, abs=1e-10)
+
+
 def test_keypoints_that_hardly_move_keep_their_digits() -> None:
     """Their mean is subtracted before anything is summed: motion of 1e-7 has 9 digits."""
     keypoints, landmarks, visible = data(n=500)
