@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -122,6 +122,22 @@ def pictures(n: int, pixels: int = PIXELS) -> Array:
     return found
 
 
+@dataclass(frozen=True)
+class Photos(Source):
+    """PNG files with two landmarks."""
+
+    dataset: ClassVar[str] = "photos"
+    background: str = "gray"
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        return {"discovery": "all", "regression": "all", "test": "all"}
+
+    def rows(self, root: Path, part: str) -> Rows:
+        files = np.array(sorted(p.name for p in root.glob("*.png")))
+        return Rows(files, landmarks=np.full((len(files), 2, 2), 10.0))
+
+
 @dataclass
 class Part:
     """What `compute_depth` uses of a packed set."""
@@ -130,10 +146,10 @@ class Part:
     images: Array
     protocol: str = "toy"
     digest: str = "abc"
-    opened: int = field(default=0)
+    limit: int | None = None
+    source: Source = Photos()
 
     def open(self) -> SimpleNamespace:
-        self.opened += 1
         return SimpleNamespace(images=self.images, digest=self.digest)
 
 
@@ -506,6 +522,18 @@ def test_depth_that_was_not_computed_is_told_with_the_command(tmp_path: Path) ->
             ask("midas_smal", part_of(tmp_path))
 
 
+def test_the_command_is_for_this_recipe_and_these_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = SimpleNamespace(source=Photos())
+    monkeypatch.setattr("kpbench.registry.load_protocol", lambda name: installed)
+    part = part_of(tmp_path, limit=1500, source=Photos(background="light blue"))
+    with pytest.raises(MissingDataError) as told:
+        load_depth("midas_small", part)
+    wanted = f"run: {COMMAND} --recipe quick --argument 'background=light blue'"
+    assert str(told.value).endswith(wanted)
+
+
 def test_weights_that_are_absent_offline_are_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -707,7 +735,7 @@ def test_settings_that_cannot_work_are_named(models: dict[str, Path], tmp_path: 
         compute(part, weights, precision="bf16")
     with pytest.raises(InvalidInputError, match="16-mixed needs --device cuda"):
         compute(part, weights, precision="16-mixed")
-    with pytest.raises(InvalidInputError, match="--batch-size 0: at least 1"):
+    with pytest.raises(InvalidInputError, match="--batch 0: at least 1"):
         compute(part, weights, batch_size=0)
     with pytest.raises(UnknownNameError, match="no depth model called"):
         compute_depth("zoe", part, device="cpu")
@@ -771,21 +799,6 @@ def test_images_are_not_changed_nor_the_global_random_state(models: dict[str, Pa
     load_estimator(find_weights("midas_small", models["dpt_vit"]), PIXELS, device="cpu")(images)
     assert np.array_equal(images, before)
     assert torch.equal(state, torch.get_rng_state())
-
-
-@dataclass(frozen=True)
-class Photos(Source):
-    """PNG files with two landmarks."""
-
-    dataset: ClassVar[str] = "photos"
-
-    @property
-    def parts(self) -> Mapping[str, str]:
-        return {"discovery": "all", "regression": "all", "test": "all"}
-
-    def rows(self, root: Path, part: str) -> Rows:
-        files = np.array(sorted(p.name for p in root.glob("*.png")))
-        return Rows(files, landmarks=np.full((len(files), 2, 2), 10.0))
 
 
 def test_the_real_packed_set_has_depth(models: dict[str, Path], tmp_path: Path) -> None:

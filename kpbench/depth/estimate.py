@@ -150,7 +150,7 @@ class Estimator:
         except torch.OutOfMemoryError as error:
             raise InvalidInputError(
                 f"the device has too little memory for {len(images)} images at once; "
-                "use a smaller --batch-size"
+                "use a smaller --batch"
             ) from error
         finite = np.isfinite(found).all((1, 2))
         if not finite.all():

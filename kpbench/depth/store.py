@@ -10,8 +10,9 @@ import hashlib
 import io
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,13 @@ from kpbench.api import Array, Device, Progress, no_progress, read_only
 from kpbench.depth.estimate import Estimator, check_precision, load_estimator
 from kpbench.depth.models import Weights, find_weights, model_of, require_transformers
 from kpbench.depth.scale import pseudo_distance
-from kpbench.errors import CacheError, InvalidInputError, MissingDataError, StorageError
+from kpbench.errors import (
+    CacheError,
+    InvalidInputError,
+    KpbenchError,
+    MissingDataError,
+    StorageError,
+)
 from kpbench.storage import check_writable, write_atomically
 
 if TYPE_CHECKING:
@@ -70,7 +77,7 @@ def compute_depth(
     model_of(model)
     check_precision(device, precision)
     if batch_size < 1:
-        raise InvalidInputError(f"--batch-size {batch_size}: at least 1")
+        raise InvalidInputError(f"--batch {batch_size}: at least 1")
     packed = part.open()
     images, folder = packed.images, _folder(model, part)
 
@@ -258,7 +265,21 @@ def _manifest(model: str, part: PackedSet) -> dict[str, Any]:
 
 
 def _command(model: str, part: PackedSet) -> str:
-    return f"kpbench data depth {part.protocol} --model {model}"
+    """Return what to type for the depth of these images: of this recipe, with these arguments."""
+    from kpbench.data.protocol import LIMITS
+    from kpbench.registry import load_protocol
+
+    words = [f"kpbench data depth {part.protocol} --model {model}"]
+    if part.limit is not None:
+        words += [f"--recipe {r}" for r, limit in LIMITS.items() if part.limit in limit.values()]
+    usual: Mapping[str, Any] = part.source.arguments
+    with suppress(KpbenchError, AttributeError):  # a protocol that is not installed
+        usual = load_protocol(part.protocol).source.arguments  # type: ignore[attr-defined]
+    for key, value in part.source.arguments.items():
+        if value != usual.get(key):
+            text = value if isinstance(value, str) else json.dumps(value)
+            words.append(f"--argument {shlex.quote(f'{key}={text}')}")
+    return " ".join(words)
 
 
 def _advice(model: str, part: PackedSet) -> str:
