@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -172,9 +174,26 @@ def hash_chunk(folder: Path, names: Sequence[str], start: int, stop: int) -> tup
     """Return `start`, and the sha256 of the rows from there to `stop` over all named arrays."""
     digest = hashlib.sha256()
     for name in names:
-        array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        digest.update(np.ascontiguousarray(array[start:stop]).tobytes())
+        with (folder / f"{name}.npy").open("rb") as file:
+            row = _seek_row(file, start)
+            digest.update(file.read((stop - start) * row))
     return start, digest.hexdigest()
+
+
+def write_rows(path: Path, start: int, rows: Array) -> None:
+    """Write rows into a .npy file that has room for them, from row `start` on."""
+    with path.open("r+b") as file:
+        _seek_row(file, start)
+        file.write(np.ascontiguousarray(rows).data)
+
+
+def _seek_row(file: IO[bytes], row: int) -> int:
+    """Go to a row of a .npy file and return the number of bytes of each."""
+    np.lib.format.read_magic(file)
+    shape, _, kind = np.lib.format.read_array_header_1_0(file)
+    size = kind.itemsize * math.prod(shape[1:])
+    file.seek(row * size, os.SEEK_CUR)
+    return size
 
 
 def _times(folder: Path, manifest: Manifest) -> dict[str, int]:

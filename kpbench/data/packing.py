@@ -30,6 +30,7 @@ from kpbench.data.manifest import (
     hash_chunks,
     spans,
     write_manifest,
+    write_rows,
 )
 from kpbench.data.packed import PackedSet, digest_of
 from kpbench.data.parallel import on_all_cores
@@ -139,14 +140,21 @@ def pack_chunk(
     Returns:
         `start`, number of images, sha256 of the chunk, and which images are unusable.
     """
-    arrays = {name: np.load(_path(folder, name), mmap_mode="r+") for name in names}
+    # filled in memory and written at once: through a memory map, page by page, takes longer
+    files = {name: np.load(_path(folder, name), mmap_mode="r") for name in names}
+    arrays = {
+        name: np.zeros((len(rows), *file.shape[1:]), file.dtype)
+        for name, file in files.items()
+        if file.dtype.kind != "U"  # text was written before
+    }
     failures = []
     for i in range(len(rows)):
         try:
-            _keep(arrays, start + i, read_sample(root, source, rows, i, pixels))
+            _keep(arrays, i, read_sample(root, source, rows, i, pixels))
         except DataError as error:
             failures.append((start + i, str(error)))
-    del arrays  # written pages are in the system's hands before they are hashed
+    for name, array in arrays.items():
+        write_rows(_path(folder, name), start, array)
     return start, len(rows), hash_chunk(folder, names, start, start + len(rows))[1], failures
 
 
