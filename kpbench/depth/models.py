@@ -139,7 +139,7 @@ def _from_hub(name: str, hub: str) -> Path:
                 return folder
         cause = f"{_absent(folder)} is missing in the repository"
     except Exception as error:
-        cause = str(error).splitlines()[0]
+        cause = str(error).splitlines()[0].partition(". ")[0].strip(" .")
     raise MissingWeightsError(
         f"the weights of {name} are not on this machine and could not be downloaded ({cause}); "
         f"with network, run: hf download {hub} (or run this once online); without, copy the folder "
