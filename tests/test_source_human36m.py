@@ -203,6 +203,14 @@ def test_backgrounds_pixel_by_pixel(root: Path, background: str, wanted: int | N
                 pytest.fail(f"{file} at {x}, {y}: {sample.image[y, x]}, not {expected}")
 
 
+def test_an_unscaled_mask_saturates_all_but_black() -> None:
+    image = np.array([[[0, 1, 2], [254, 255, 0]]], np.uint8)
+    source = Human36m(background="black_unscaled")
+    found = source.finish(image, np.array([[True, True]]))
+    assert found.tolist() == [[[0, 255, 255], [255, 255, 0]]] and found.dtype == np.uint8
+    assert (source.finish(image, np.array([[False, False]])) == 0).all()
+
+
 def test_masks_and_images_shrink_together(root: Path) -> None:
     for sample in samples(root, Human36m(background="black"), "test", pixels=32):
         assert sample.mask is not None and sample.image.shape == (32, 32, 3)
@@ -471,6 +479,20 @@ def test_unusable_annotation_of_whole_frames(
     with pytest.raises(DataError, match=words) as caught:
         Human36mUnaligned().rows(tmp_path, "test")
     assert str(path) in str(caught.value)
+
+
+def test_frames_are_by_camera_and_number_however_annotated(tmp_path: Path) -> None:
+    path = tmp_path / "S11/Walking-1/annot.h5"
+    path.parent.mkdir(parents=True)
+    cameras, frames = np.array([60457274, 54138969, 54138969]), np.array([1, 65, 2])
+    poses = np.arange(3.0)[:, None, None] + np.zeros((3, 32, 2))
+    with h5py.File(path, "w") as h5:
+        h5["pose/2d"], h5["camera"], h5["frame"] = poses, cameras, frames
+    rows = Human36mUnaligned().rows(tmp_path, "test")
+    assert [file.removeprefix("S11/Walking-1/imageSequence/") for file in column(rows.files)] == [
+        *("54138969/img_000002.jpg", "54138969/img_000065.jpg", "60457274/img_000001.jpg")
+    ]
+    assert rows.landmarks is not None and rows.landmarks[:, 5, 1].tolist() == [2, 1, 0]
 
 
 def test_folders_without_frames_are_named(tmp_path: Path) -> None:
