@@ -36,6 +36,7 @@ class Measured:
     """What a record keeps of a run, and the files to keep: predictions and per-image scores."""
 
     scores: Mapping[str, Score]
+    unscored: Mapping[str, str]
     foreground_hits: float | None
     equivariance: Mapping[str, float]
     label_efficiency: LabelCurve | None
@@ -56,18 +57,19 @@ def measure(
 
     Raises:
         ContractError: the predictions break the contract.
-        UndefinedScoreError: an evaluator has nothing to average.
+        UndefinedScoreError: the default evaluator has nothing to average.
+        InvalidInputError: the default evaluator cannot be applied, e.g. for want of rows. Any other
+            evaluator that cannot be is reported in `Measured.unscored`.
     """
     clock = time.perf_counter()
     k = n_keypoints or protocol.n_keypoints
     train, test = predict(method, splits.regression, k), predict(method, splits.test, k)
     predicted = time.perf_counter()
     pair = detections(train, splits.regression), detections(test, splits.test)
-    evaluations = [evaluate(spec, *pair) for spec in protocol.evaluators]
-    scores = {
-        spec.name: as_score(found, spec, splits.test.groups)
-        for spec, found in zip(protocol.evaluators, evaluations, strict=True)
-    }
+    found, unscored = _evaluations(protocol, *pair)
+    evaluations = list(found.values())
+    specs = [spec for spec in protocol.evaluators if spec.name in found]
+    scores = {spec.name: as_score(found[spec.name], spec, splits.test.groups) for spec in specs}
     files = {
         "predictions": _pack(train, splits.regression, test, splits.test),
         "scores": save_scores(evaluations, splits.test.groups, _landmarks(protocol, evaluations)),
@@ -75,6 +77,7 @@ def measure(
     scored = time.perf_counter()
     return Measured(
         scores=scores,
+        unscored=unscored,
         foreground_hits=foreground_hits(test.points, splits.test.images.mask),
         equivariance=_equivariance(method, splits.test.images, test),
         label_efficiency=_label_efficiency(protocol, *pair),
@@ -85,6 +88,22 @@ def measure(
             "diagnose": round(time.perf_counter() - scored, 3),
         },
     )
+
+
+def _evaluations(
+    protocol: EvaluationProtocol, train: Detections, test: Detections
+) -> tuple[dict[str, Evaluation], dict[str, str]]:
+    """Return evaluations by evaluator, and why the others could not be made."""
+    found: dict[str, Evaluation] = {}
+    unscored: dict[str, str] = {}
+    for spec in protocol.evaluators:
+        try:
+            found[spec.name] = evaluate(spec, train, test)
+        except (InvalidInputError, UndefinedScoreError) as error:
+            if spec.name == protocol.evaluator:
+                raise
+            unscored[spec.name] = str(error)
+    return found, unscored
 
 
 def predict(method: Method, labelled: Labelled, n_keypoints: int) -> Keypoints:
@@ -193,14 +212,16 @@ def _label_efficiency(
     strict = [spec for spec in protocol.evaluators if spec.name.endswith("/strict")]
     try:
         return label_efficiency(strict[0], train, test) if strict else None
-    except UndefinedScoreError:
+    except (InvalidInputError, UndefinedScoreError):
         return None
 
 
 def _landmarks(protocol: EvaluationProtocol, evaluations: list[Evaluation]) -> dict[str, list[str]]:
     """Return the names of the landmarks that each evaluator scores, one by one."""
     names = {}
-    for spec, found in zip(protocol.evaluators, evaluations, strict=True):
+    specs = {spec.name: spec for spec in protocol.evaluators}
+    for found in evaluations:
+        spec = specs[found.evaluator]
         joints = range(len(protocol.landmarks)) if spec.joints is None else spec.joints
         if len(joints) == len(found.landmark_values):
             names[spec.name] = [protocol.landmarks[joint] for joint in joints]

@@ -151,6 +151,8 @@ class Record(_Frozen):
     """The protocol's default evaluator; `scores` has the others of the data set, too."""
     supervision: str
     scores: Mapping[str, Score] = {}
+    unscored: Mapping[str, str] = {}
+    """Evaluators of the data set that could not be applied, and why."""
     foreground_hits: float | None = None
     """Share of keypoints that lie on the object in the test images; None without masks."""
     equivariance: Mapping[str, float] = {}

@@ -122,6 +122,7 @@ class _Runner:
                 **fields,
                 status="ok",
                 scores=result.scores,
+                unscored=result.unscored,
                 foreground_hits=result.foreground_hits,
                 equivariance=result.equivariance,
                 label_efficiency=result.label_efficiency,

@@ -215,12 +215,14 @@ def _check_evaluator(who: str, spec: EvaluatorSpec, splits: Splits) -> None:
         )
     sign = -1 if spec.higher_is_better else 1
     perfect = 100.0 if spec.higher_is_better else 0.0
-    oracle = value(train.landmarks, test.landmarks)
-    # BKinD exchanges left and right of some people for the fit alone
-    exact = spec.train_flip != "back_facing"
-    assert abs(oracle - perfect) < 1e-6 or not exact, (
-        f"{who}: the oracle gets {oracle} under {name}"
-    )
+    # BKinD exchanges left and right of some people for the fit alone; a class of thirty birds has
+    # fewer rows than the oracle has coordinates
+    enough = train.visible.sum(0).min() > 2 * train.landmarks.shape[1] + 1
+    if spec.train_flip != "back_facing" and enough:
+        oracle = value(train.landmarks, test.landmarks)
+        assert abs(oracle - perfect) < 1e-6, f"{who}: the oracle gets {oracle} under {name}"
+    if spec.frame != "image":
+        return  # a constant still tells the object's box or the distance of the eyes
     ring = np.array([[0.3, 0.4], [0.6, 0.7], [0.5, 0.2]])
     floor = value(*(np.tile(ring, (len(s), 1, 1)) for s in (train, test)))
     corner = value(*(np.full((len(s), 3, 2), 0.9) for s in (train, test)))

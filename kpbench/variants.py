@@ -68,7 +68,7 @@ class Variant:
     def corruptions(self) -> dict[str, float]:
         """The corruptions of depth, by their names in `kpbench.corruption`."""
         named = {"noise": self.depth_noise, "blur": self.depth_blur}
-        named |= {"quantise": self.depth_levels, "uniform": self.depth_uniform}
+        named |= {"levels": self.depth_levels, "uniform": self.depth_uniform}
         return {kind: amount for kind, amount in named.items() if amount}
 
 

@@ -197,3 +197,25 @@ def test_record_has_no_secret_and_no_absolute_path(
     leaks = [json.loads(t) for t in texts if "OSError" in t]
     assert leaks[0]["error"]["message"] == "cannot read …/file.h5 or …/y.h5"
     assert leaks[0]["error"]["where"].endswith("leaks.py:18")
+
+
+def test_an_evaluator_that_cannot_be_applied_does_not_cost_the_others_their_scores(
+    install: Install, tmp_path: Path
+) -> None:
+    from .conftest import TOY_PROTOCOL
+
+    further = """
+        EvaluatorSpec(
+            name="two_rules/eyes", paper="none", formula="none", metric="normalised L2", unit="%",
+            scale=100.0, bias=True, eyes=(0, 9),
+        ),
+    )
+    default = False"""
+    source = TOY_PROTOCOL.replace("toy_discs", "two_rules")
+    install("protocols", {"two_rules": source.replace("    )\n    default = False", further)})
+    install("methods", {"bright_two": bright("bright_two")})
+    settings = Settings(tmp_path, recipe="smoke")
+    [outcome] = evaluate([Cell("bright_two", "two_rules", 0)], settings)
+    assert outcome.status == "ok" and outcome.record is not None, outcome.trace
+    assert set(outcome.record.scores) == {"two_rules/strict"}
+    assert "at least 10 landmarks, got 4" in outcome.record.unscored["two_rules/eyes"]

@@ -165,6 +165,7 @@ class CelebaWild(Source):
     split: str = "test"
 
     dataset: ClassVar[str] = "celeba"
+    gives = ("aspect", "boxes")
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "preprocessing": ("correct", "autolink"),
         "discovery": ("celeba", "mafl"),

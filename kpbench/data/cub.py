@@ -69,6 +69,7 @@ class Cub(Source):
     split: str = "test"
 
     dataset: ClassVar[str] = "cub"
+    gives = ("aspect", "boxes")
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "classes": (
             *("all", "001", "002", "003"),

@@ -77,7 +77,7 @@ class RealProtocol:
     @property
     def evaluators(self) -> Sequence[EvaluatorSpec]:
         """The default evaluator and the others that a run is scored under."""
-        return evaluators_of(self.evaluator.partition("/")[0])
+        return evaluators_of(self.evaluator.partition("/")[0], self.source.gives)
 
     @property
     def arguments(self) -> Mapping[str, Any]:

@@ -65,7 +65,10 @@ def _evaluator_section(board: Board, evaluator: str) -> list[str]:
     sign = -1 if score.higher_is_better else 1
     rows = sorted(
         board.rows,
-        key=lambda row: (not row.complete, sign * row.mean(evaluator) if row.complete else 0.0),
+        key=lambda row: (
+            not row.complete(evaluator),
+            sign * row.mean(evaluator) if row.complete(evaluator) else 0.0,
+        ),
     )
     head = ["rank", "method", f"score ({score.unit})", "95 % interval", "of the way"]
     head += ["on the object", "told besides RGB", "backbone", "seeds"]
@@ -95,9 +98,9 @@ def _resampled(identities: int | None) -> str:
 
 
 def _cells(board: Board, row: Row, evaluator: str, ranks: Mapping[str, int]) -> list[str]:
-    told = [row.supervision, row.backbone, f"{len(row.scored)}/{len(board.seeds)}"]
-    if not row.complete:
-        return [MISSING, row.label, MISSING, MISSING, MISSING, row.reason, *told]
+    told = [row.supervision, row.backbone, f"{len(row.under(evaluator))}/{len(board.seeds)}"]
+    if not row.complete(evaluator):
+        return [MISSING, row.label, MISSING, MISSING, MISSING, row.reason(evaluator), *told]
     return [
         str(ranks.get(row.label, MISSING)),
         row.label,
@@ -111,7 +114,7 @@ def _cells(board: Board, row: Row, evaluator: str, ranks: Mapping[str, int]) -> 
 
 def _of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
     ends = [board.row(name) for name in (FLOOR, CEILING)]
-    if not all(end is not None and end.complete for end in ends):
+    if not all(end is not None and end.complete(evaluator) for end in ends):
         return None
     floor, ceiling = (end.mean(evaluator) for end in ends if end is not None)
     return None if floor == ceiling else (row.mean(evaluator) - floor) / (ceiling - floor)
@@ -119,8 +122,8 @@ def _of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
 
 def _differences(board: Board, evaluator: str) -> list[str]:
     """Return the paired differences of all ranked methods and the mean shape."""
-    floor = board.row(FLOOR)
-    rows = [*board.ranked, *([floor] if floor is not None and floor.complete else [])]
+    floors = [row for row in board.complete(evaluator) if row.method == FLOOR]
+    rows = [*board.ranked(evaluator), *floors[:1]]
     if len(rows) < 2:
         return []
     cells = []
@@ -148,4 +151,6 @@ def _provenance_section(board: Board) -> list[str]:
                 f"{sum(record.seconds.values()):.0f} s on {text}, torch "
                 f"{packages.get('torch', 'unknown')}, {str(made.get('finished', ''))[:10]}"
             )
+            lines += [f"  - data: {text}" for text in made.get("deviations", [])]
+            lines += [f"  - `{name}`: {text}" for name, text in sorted(record.unscored.items())]
     return [*lines, ""]
