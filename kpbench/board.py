@@ -52,20 +52,21 @@ class Row:
         """The records that have scores."""
         return [record for record in self.records if record.status == "ok"]
 
-    @property
-    def complete(self) -> bool:
-        """Whether every seed of the board has a score."""
-        return {record.identity.seed for record in self.scored} == set(self.wanted)
+    def under(self, evaluator: str) -> list[Record]:
+        """Return the records that have a score under the evaluator."""
+        return [record for record in self.scored if evaluator in record.scores]
 
-    @property
-    def reason(self) -> str:
-        """Why the row is incomplete."""
-        errors = {r.identity.seed: r.error.type for r in self.records if r.error is not None}
-        scored = {record.identity.seed for record in self.scored}
+    def complete(self, evaluator: str) -> bool:
+        """Whether every seed of the board has a score under the evaluator."""
+        return {record.identity.seed for record in self.under(evaluator)} == set(self.wanted)
+
+    def reason(self, evaluator: str) -> str:
+        """Return why the row is incomplete under the evaluator."""
+        why = {record.identity.seed: "no score under it" for record in self.scored}
+        why |= {r.identity.seed: r.error.type for r in self.records if r.error is not None}
+        scored = {record.identity.seed for record in self.under(evaluator)}
         return "; ".join(
-            f"seed {seed}: {errors.get(seed, 'not run')}"
-            for seed in self.wanted
-            if seed not in scored
+            f"seed {seed}: {why.get(seed, 'not run')}" for seed in self.wanted if seed not in scored
         )
 
     @property
@@ -84,8 +85,8 @@ class Row:
         return mean(found) if found else None
 
     def values(self, evaluator: str) -> list[float]:
-        """Return the score of every seed."""
-        return [record.scores[evaluator].value for record in self.scored]
+        """Return the score of every seed that has one."""
+        return [record.scores[evaluator].value for record in self.under(evaluator)]
 
     def mean(self, evaluator: str) -> float:
         """Return the mean over seeds."""
@@ -95,13 +96,13 @@ class Row:
         """Return what the evaluator has to say about the fit."""
         return [
             f"{self.label}, seed {record.identity.seed}: {note}"
-            for record in self.scored
+            for record in self.under(evaluator)
             for note in record.scores[evaluator].notes
         ]
 
     def runs(self, evaluator: str) -> list[Scores]:
         """Return the per-image scores, one entry a seed."""
-        return [self.scores[record.identity.seed][evaluator] for record in self.scored]
+        return [self.scores[r.identity.seed][evaluator] for r in self.under(evaluator)]
 
 
 @dataclass(frozen=True)
@@ -145,30 +146,26 @@ class Board:
 
     @cached_property
     def evaluators(self) -> list[str]:
-        """All evaluators that every scored record has, the default first."""
-        scored = [record for row in self.rows for record in row.scored]
-        names = (
-            [n for n in scored[0].scores if all(n in r.scores for r in scored)] if scored else []
-        )
+        """All evaluators under which a record has a score, the default first."""
+        names = {name for row in self.rows for record in row.scored for name in record.scores}
         return sorted(names, key=lambda name: (name != self.evaluator, name))
 
     def example(self, evaluator: str) -> Score:
         """Return any score under the evaluator, for its metric, unit and direction."""
-        return next(record for row in self.rows for record in row.scored).scores[evaluator]
+        records = (record for row in self.rows for record in row.under(evaluator))
+        return next(records).scores[evaluator]
 
     def row(self, method: str) -> Row | None:
         """Return the first row of a method."""
         return next((row for row in self.rows if row.method == method), None)
 
-    @property
-    def complete(self) -> list[Row]:
-        """The rows that have a score of every seed."""
-        return [row for row in self.rows if row.complete]
+    def complete(self, evaluator: str) -> list[Row]:
+        """Return the rows that have a score of every seed under the evaluator."""
+        return [row for row in self.rows if row.complete(evaluator)]
 
-    @property
-    def ranked(self) -> list[Row]:
-        """The rows that take part in the ranking."""
-        return [row for row in self.complete if row.method not in UNRANKED]
+    def ranked(self, evaluator: str) -> list[Row]:
+        """Return the rows that take part in the ranking under the evaluator."""
+        return [row for row in self.complete(evaluator) if row.method not in UNRANKED]
 
     def interval(self, evaluator: str, row: Row) -> tuple[float, float]:
         """Return the 95 % bootstrap interval of a complete row's mean, over images and seeds."""
@@ -186,7 +183,8 @@ class Board:
 
     def ranks(self, evaluator: str) -> dict[str, int]:
         """Return rank by label: one more than the number of rows that are better beyond noise."""
-        if not self.ranked:
+        ranked = self.ranked(evaluator)
+        if not ranked:
             return {}
         sign = -1 if self.example(evaluator).higher_is_better else 1
 
@@ -195,8 +193,8 @@ class Board:
             return high < 0 if sign > 0 else low > 0
 
         return {
-            row.label: 1 + sum(better(other, row) for other in self.ranked if other is not row)
-            for row in self.ranked
+            row.label: 1 + sum(better(other, row) for other in ranked if other is not row)
+            for row in ranked
         }
 
     @cached_property
@@ -206,7 +204,8 @@ class Board:
     def _resampled(self, evaluator: str) -> dict[str, Resampled]:
         """Return the resampled scores of the complete rows, by label; computed once."""
         if evaluator not in self._cache:
-            runs = [run for row in self.complete for run in row.runs(evaluator)]
+            complete = self.complete(evaluator)
+            runs = [run for row in complete for run in row.runs(evaluator)]
             together = resample(
                 [(run.errors, run.valid) for run in runs],
                 runs[0].aggregation,
@@ -215,7 +214,7 @@ class Board:
             )
             n = len(self.seeds)
             self._cache[evaluator] = {
-                row.label: together[i * n : (i + 1) * n] for i, row in enumerate(self.complete)
+                row.label: together[i * n : (i + 1) * n] for i, row in enumerate(complete)
             }
         return self._cache[evaluator]
 

@@ -92,7 +92,7 @@ def _index(boards: Sequence[Board], further: Sequence[str]) -> str:
 
 def _index_cells(board: Board) -> list[str]:
     ranks = board.ranks(board.evaluator)
-    first: list[Row] = [row for row in board.ranked if ranks[row.label] == 1]
+    first: list[Row] = [row for row in board.rows if ranks.get(row.label) == 1]
     return [
         f"[{board.protocol}]({board.protocol}.md) v{board.version}{settings(board.own_arguments)}",
         board.recipe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -216,3 +217,31 @@ def test_scores_of_two_origins_are_not_averaged(
     moved = [r for r in records(folder, protocol="toy_other", seed=0) if r.identity.trained_on]
     value = moved[0].scores["toy_other/strict"].value
     assert f"{value:.4g}" in said
+
+
+def test_a_row_without_a_score_under_one_evaluator_keeps_the_others(folder: Path) -> None:
+    """E.g. too few rows for its keypoints: a dash and the reason, and nothing lost for the rest."""
+    [first, _] = records(folder, method="poor", n_keypoints=8)
+    other = first.scores["toy_discs/strict"].model_copy(update={"value": 1.0})
+    for record in records(folder, protocol="toy_discs"):
+        path = record.path(folder / "results")
+        scores = path.with_name(record.artifacts["scores"].file)
+        with np.load(scores) as arrays:
+            kept = {name: arrays[name] for name in arrays.files}
+        if record.identity.method != "poor":
+            old, new = "toy_discs/strict", "toy_discs/other"
+            kept |= {name.replace(old, new): v for name, v in kept.items() if name.startswith(old)}
+        np.savez(scores, **kept)
+        digest = hashlib.sha256(scores.read_bytes()).hexdigest()
+        artifact = record.artifacts["scores"].model_copy(update={"sha256": digest})
+        found = {**record.scores}
+        if record.identity.method != "poor":
+            found["toy_discs/other"] = other
+        changes = {"scores": found, "artifacts": {**record.artifacts, "scores": artifact}}
+        record.model_copy(update=changes).save(folder / "results")
+    page = toy(folder)
+    rows = {row[1]: row for row in section(page, "toy_discs/other")}
+    assert rows["good v1"][0] == "1" and rows["good v1"][3] != "–"
+    assert rows["poor v1"][:3] == ["–", "poor v1", "–"]
+    assert "seed 0: no score under it; seed 1: no score under it" in rows["poor v1"]
+    assert {row[1]: row for row in section(page, "toy_discs/strict")}["poor v1"][0] == "2"

@@ -39,7 +39,7 @@ def consistency_section(boards: Sequence[Board]) -> list[str]:
         groups.setdefault(key, []).append(board)
     lines = []
     for group in groups.values():
-        scored = [board for board in group if board.complete]
+        scored = [board for board in group if board.complete(board.evaluator)]
         if len({board.n_keypoints for board in scored}) > 1:
             lines += _group(sorted(scored, key=lambda board: board.n_keypoints))
     return lines
@@ -68,9 +68,8 @@ def _values(boards: Sequence[Board]) -> dict[str, dict[int, list[float]]]:
     found: dict[str, dict[int, list[float]]] = {}
     evaluator = boards[0].evaluator
     for board in boards:
-        for row in board.complete:
-            if evaluator in board.evaluators:
-                found.setdefault(row.label, {})[board.n_keypoints] = row.values(evaluator)
+        for row in board.complete(evaluator):
+            found.setdefault(row.label, {})[board.n_keypoints] = row.values(evaluator)
     return found
 
 

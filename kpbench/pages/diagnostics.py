@@ -26,14 +26,15 @@ deviation over draws.
 
 def landmark_section(board: Board, evaluator: str) -> list[str]:
     """Return the score of each landmark alone, folded (Harris's thesis, Table 4.17)."""
-    runs = [run for row in board.complete for run in row.runs(evaluator)]
+    complete = board.complete(evaluator)
+    runs = [run for row in complete for run in row.runs(evaluator)]
     names = next((run.landmarks for run in runs if run.landmarks), ())
     if not names:
         return []
-    columns = [_by_landmark(row, evaluator, names) for row in board.complete]
+    columns = [_by_landmark(row, evaluator, names) for row in complete]
     cells = [[name, *column] for name, *column in zip(names, *columns, strict=True)]
     score = board.example(evaluator)
-    head = [f"landmark ({score.unit})", *(row.label for row in board.complete)]
+    head = [f"landmark ({score.unit})", *(row.label for row in complete)]
     return folded("Each landmark alone, mean over seeds", table(head, cells))
 
 
