@@ -98,10 +98,10 @@ def _read(file: h5py.File, name: str, path: Path) -> Array:
 
     data: Any = file
     for part in name.split("/"):
-        if not isinstance(data, h5py.Group) or part not in data:
+        link = data.get(part, getlink=True) if part and isinstance(data, h5py.Group) else None
+        if link is None:
             known = ", ".join(sorted(map(str, file)))
             raise DataError(f"{path}: no data set {name!r}; at the top there are: {known}")
-        link = data.get(part, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise DataError(f"{path}: {name!r} is a link that may lead out of the file; refused")
         data = data[part]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -33,41 +34,36 @@ def read_csv(path: Path, columns: Sequence[str] | Mapping[str, type]) -> dict[st
         DataError: the file or a column is missing, a line has too many or too few cells, a cell is
             not of its type; names file and line.
     """
-    import pandas as pd
-
-    text = read_text(path, MOST)
     kinds = dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, str)
+    lines = csv.reader(io.StringIO(read_text(path, MOST), newline=""), strict=True)
     try:
-        frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:  # EmptyDataError is a ValueError
-        raise DataError(f"{path}: not a csv table: {error}") from None
-    if missing := [name for name in kinds if name not in frame.columns]:
-        known = ", ".join(map(str, frame.columns))
-        raise DataError(f"{path}: line 1 names no column {missing[0]!r}; it names: {known}")
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(f"{path}: line 2 has more cells than line 1 names columns")
-    short = frame.isna().any(axis=1).to_numpy()
-    if short.any():
-        raise DataError(f"{path}: line {int(short.argmax()) + 2} has too few cells")
-    return {
-        name: _typed(frame[name].to_numpy(dtype=object), kind, f"{path}: column {name!r}")
-        for name, kind in kinds.items()
-    }
+        header = next(lines, [])
+        rows = [(lines.line_num, cells) for cells in lines if cells]
+    except csv.Error as error:
+        raise DataError(f"{path}: line {lines.line_num} is not csv: {error}") from None
+    if missing := [name for name in kinds if header.count(name) != 1]:
+        known = ", ".join(header) or "none"
+        raise DataError(f"{path}: line 1 names no column {missing[0]!r}, or two; it names: {known}")
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise DataError(f"{path}: line {line} has {len(cells)} cells, line 1 {len(header)}")
+    found: dict[str, Array] = {}
+    for name, kind in kinds.items():
+        place = header.index(name)
+        cells = [_cell(cells[place], kind, f"{path}: line {line}, {name}") for line, cells in rows]
+        found[name] = np.array(cells, dtype=kind)
+    return found
 
 
-def _typed(cells: Array, kind: type, where: str) -> Array:
-    if kind is str:
-        return cells.astype(str)
-    values = []
-    for i, cell in enumerate(cells):
-        try:
-            values.append(kind(cell))
-        except (ValueError, OverflowError):
-            raise DataError(f"{where}, line {i + 2}: {cell!r} is no {kind.__name__}") from None
+def _cell(text: str, kind: type, where: str) -> Any:
+    """Return a cell in its type."""
     try:
-        return np.array(values, dtype=kind)
-    except OverflowError:
-        raise DataError(f"{where}: a number is too large") from None
+        value = kind(text)
+    except ValueError:
+        raise DataError(f"{where}: {text!r} is no {kind.__name__}") from None
+    if kind is int and abs(value) >= 1 << 63:
+        raise DataError(f"{where}: {text} is too large a number")
+    return value
 
 
 def read_json(path: Path) -> Any:
