@@ -145,15 +145,13 @@ def _name(raw: str, archive: Path) -> str:
 
 def _members(archive: Path) -> Iterator[_Member]:
     """List the files and folders of an archive in its order, refusing all else."""
-    try:
+    with _reading(archive):
         with archive.open("rb") as file:
             start = file.read(8)
         if start.startswith(b"PK"):
             yield from _in_zip(archive)
         else:
             yield from _in_tar(archive, start)
-    except _BROKEN as error:
-        raise DataError(f"{archive}: not a whole zip or tar archive: {error}") from None
 
 
 def _in_zip(archive: Path) -> Iterator[_Member]:
@@ -218,7 +216,7 @@ def _write(member: _Member, inside: Path, archive: Path) -> None:
             return
         file = path.open("xb")
     left = member.size
-    with member.open() as source, file:
+    with _reading(archive), member.open() as source, file:
         while chunk := source.read(MEBI):
             left -= len(chunk)
             if left < 0:
@@ -228,6 +226,14 @@ def _write(member: _Member, inside: Path, archive: Path) -> None:
                 file.flush()
     if left:
         raise DataError(f"{archive}: {member.name!r} has other than the stated {member.size} bytes")
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise DataError(f"{archive}: not a whole zip or tar archive: {error}") from None
 
 
 @contextmanager
