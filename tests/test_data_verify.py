@@ -181,6 +181,9 @@ def test_faults_of_annotation_files(root: Path) -> None:
     assert found_in(report, "error", TRAIN, "missing files: 1 ['train/00001.json']")
     assert found_in(report, "error", TRAIN, "images with an unusable annotation: 1")
     assert report.fingerprint == ""
+    (root / "train/00002.json").write_text("[[1, 2], [3, 4]]")
+    report = verify(by_file)
+    assert found_in(report, "error", TRAIN, "['train/00002.png: 2 landmarks, not 3']")
 
 
 def test_explained_deviations_are_notes(root: Path) -> None:

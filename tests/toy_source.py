@@ -124,6 +124,11 @@ def protocol(n_train: int = 8, n_test: int = 4, **changed: Any) -> RealProtocol:
     return RealProtocol(**{**about, **changed})
 
 
-# processes that decode do not find the modules of tests by name
-_place = "cloudpickle" if find_spec("cloudpickle") else "joblib.externals.cloudpickle"
-importlib.import_module(_place).register_pickle_by_value(sys.modules[__name__])
+def let_processes_know(module: str) -> None:
+    """Send what a module of the tests defines to processes as it is: they cannot import it."""
+    for place in ("cloudpickle", "joblib.externals.cloudpickle"):
+        if find_spec(place):
+            importlib.import_module(place).register_pickle_by_value(sys.modules[module])
+
+
+let_processes_know(__name__)

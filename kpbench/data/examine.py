@@ -82,51 +82,87 @@ class Examined:
             self.pairs += int(both.sum())
 
 
-def examine(
-    root: Path, source: Source, rows: Rows, pixels: int, what: str, *, decode: bool,
-    progress: Progress,
-) -> Examined:  # fmt: skip
-    """Look at all images of a part.
+@dataclass(frozen=True)
+class Examiner:
+    """How a data set is looked at.
 
-    Args:
+    Attributes:
         root: folder of the data set.
         source: reads it.
-        rows: of the part.
         pixels: side of the images.
-        what: is being done, for `progress`.
+        landmarks: how many an image should have.
         decode: whether images are opened; without, only what the listing tells is looked at.
-        progress: told about images looked at.
-
-    Returns:
-        What was found; rows ascend.
     """
-    tasks = [
-        (root, source, rows[a : a + CHUNK], a, pixels, decode) for a in range(0, len(rows), CHUNK)
-    ]
-    found, done = Examined(), 0
-    with closing(on_all_cores(examine_chunk, tasks)) as results:
-        for part in results:
-            found.add(part)
-            done += CHUNK
-            progress(min(done, len(rows)), len(rows), what)
-    for name in ("missing", "images", "masks", "annotations", "outside", "far"):
-        getattr(found, name).sort()
-    return found
 
+    root: Path
+    source: Source
+    pixels: int
+    landmarks: int
+    decode: bool
 
-def examine_chunk(
-    root: Path, source: Source, rows: Rows, start: int, pixels: int, decode: bool
-) -> Examined:
-    """Look at the images of one chunk, whose first row is `start`."""
-    found = Examined()
-    gone = list(_missing(root, rows))
-    found.missing = [(start + i, name) for i, name in gone]
-    there = sorted(set(range(len(rows))) - {i for i, _ in gone})
-    if rows.landmarks is not None and not decode:
-        _count_listed(found, source, rows, start)
-    for i in there if decode else ():
-        _look(found, root, source, rows, i, start, pixels)
-    return found
+    def part(self, rows: Rows, what: str, progress: Progress) -> Examined:
+        """Look at all images of a part, on all cores.
+
+        Args:
+            rows: of the part.
+            what: is being done, for `progress`.
+            progress: told about images looked at.
+
+        Returns:
+            What was found; rows ascend.
+        """
+        tasks = [(rows[first : first + CHUNK], first) for first in range(0, len(rows), CHUNK)]
+        found, done = Examined(), 0
+        with closing(on_all_cores(self.chunk, tasks)) as results:
+            for part in results:
+                found.add(part)
+                done += CHUNK
+                progress(min(done, len(rows)), len(rows), what)
+        for name in ("missing", "images", "masks", "annotations", "outside", "far"):
+            getattr(found, name).sort()
+        return found
+
+    def chunk(self, rows: Rows, first: int) -> Examined:
+        """Look at the images of one chunk, whose first row is `first`."""
+        found = Examined()
+        gone = list(_missing(self.root, rows))
+        found.missing = [(first + i, name) for i, name in gone]
+        there = sorted(set(range(len(rows))) - {i for i, _ in gone})
+        if self.decode:
+            for i in there:
+                self._look(found, rows, i, first + i)
+        elif rows.landmarks is not None:
+            self._count_listed(found, rows, first)
+        return found
+
+    def _look(self, found: Examined, rows: Rows, i: int, row: int) -> None:
+        """Read one image with all that belongs to it."""
+        try:
+            sample = read_sample(self.root, self.source, rows, i, self.pixels)
+        except DataError as error:
+            _blamed(found, self.root, rows, i).append((row, str(error)))
+            return
+        found.digests[row] = sample.digest
+        found.pictures[row] = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
+        if sample.landmarks is None or sample.visible is None:
+            return
+        if (count := len(sample.landmarks)) != self.landmarks:
+            text = f"{rows.files[i]}: {count} landmarks, not {self.landmarks}"
+            found.annotations.append((row, text))
+            return
+        found.count_upright(sample.landmarks[None], sample.visible[None], self.source.upright)
+        _measure(found, sample, row, str(rows.files[i]))
+
+    def _count_listed(self, found: Examined, rows: Rows, first: int) -> None:
+        """Look at the landmarks that the listing holds."""
+        assert rows.landmarks is not None
+        points = rows.landmarks
+        seen = np.ones(points.shape[:2], bool) if rows.visible is None else rows.visible
+        bad = (seen & ~np.isfinite(points).all(-1)).any(1)
+        for i in np.flatnonzero(bad):
+            text = f"{rows.files[i]}: a landmark is NaN or infinite"
+            found.annotations.append((first + int(i), text))
+        found.count_upright(points[~bad], seen[~bad], self.source.upright)
 
 
 def _missing(root: Path, rows: Rows) -> Iterator[tuple[int, str]]:
@@ -134,36 +170,6 @@ def _missing(root: Path, rows: Rows) -> Iterator[tuple[int, str]]:
         for i, name in enumerate([] if column is None else column):
             if not (root / str(name)).is_file():
                 yield i, str(name)
-
-
-def _count_listed(found: Examined, source: Source, rows: Rows, start: int) -> None:
-    """Look at the landmarks that the listing holds."""
-    assert rows.landmarks is not None
-    points = rows.landmarks
-    seen = np.ones(points.shape[:2], bool) if rows.visible is None else rows.visible
-    bad = (seen & ~np.isfinite(points).all(-1)).any(1)
-    for i in np.flatnonzero(bad):
-        found.annotations.append(
-            (start + int(i), f"{rows.files[i]}: a landmark is NaN or infinite")
-        )
-    found.count_upright(points[~bad], seen[~bad], source.upright)
-
-
-def _look(
-    found: Examined, root: Path, source: Source, rows: Rows, i: int, start: int, pixels: int
-) -> None:
-    """Read one image with all that belongs to it."""
-    row = start + i
-    try:
-        sample = read_sample(root, source, rows, i, pixels)
-    except DataError as error:
-        _blamed(found, root, rows, i).append((row, str(error)))
-        return
-    found.digests[row] = sample.digest
-    found.pictures[row] = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
-    if sample.landmarks is not None and sample.visible is not None:
-        found.count_upright(sample.landmarks[None], sample.visible[None], source.upright)
-        _measure(found, sample, row, str(rows.files[i]))
 
 
 def _blamed(found: Examined, root: Path, rows: Rows, i: int) -> Faults:

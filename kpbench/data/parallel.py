@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
@@ -43,11 +44,15 @@ def on_all_cores(
         pool = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
     results = pool(delayed(function)(*task) for task in tasks)
     try:
-        yield from results
+        # not `yield from`, which would close `results` before `finally`
+        for result in results:  # noqa: UP028
+            yield result
     except BrokenProcessPool as error:
         raise DataError(
             "a process that read images died, for want of memory or at an image that its decoder "
             f"cannot bear; run again, what was finished is kept ({error})"
         ) from error
     finally:
-        results.close()
+        with warnings.catch_warnings():  # that results are left when we stop early
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from kpbench.api import RECIPES, Array, Progress, no_progress
-from kpbench.data.examine import FAR, OUTSIDE, Examined, Faults, examine
+from kpbench.data.examine import FAR, OUTSIDE, Examined, Examiner, Faults
 from kpbench.data.locate import require_root
 from kpbench.data.packed import PackedSet, digest_of, evenly_spaced
 from kpbench.data.protocol import SPLITS, RealProtocol
@@ -56,6 +56,7 @@ def verify(
         raise MissingDataError(
             f"{root} does not exist; run: kpbench data path {protocol.source.dataset} DIR"
         )
+    examiner = Examiner(root, protocol.source, protocol.pixels, len(protocol.landmarks), decode)
     findings: list[Finding] = []
     parts: list[_Part] = []
     for part, splits in _splits_of(protocol).items():
@@ -65,9 +66,7 @@ def verify(
             text = f"the images cannot be listed: {error}"
             findings.append(Finding("error", ", ".join(splits), text))
             continue
-        what = f"looking at {part} of {protocol.name}"
-        source, pixels = protocol.source, protocol.pixels
-        found = examine(root, source, rows, pixels, what, decode=decode, progress=progress)
+        found = examiner.part(rows, f"looking at {part} of {protocol.name}", progress)
         parts.append(_Part(splits, rows, found))
         findings += _findings(protocol, parts[-1])
     findings += _shared(protocol, parts)

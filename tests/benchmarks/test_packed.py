@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +22,7 @@ from kpbench.data.human36m import Human36m
 from kpbench.data.matlab import read_mat
 from kpbench.data.packed import PackedSet
 from kpbench.data.parallel import on_all_cores
+from tests.toy_source import let_processes_know
 
 COUNT, CHUNK, BATCH, SIDE = 20_000, 256, 64, 128
 LEAST_RATIO = 20
@@ -144,6 +142,4 @@ def test_an_epoch_beside_decoding(
     assert alone / spent >= LEAST_RATIO
 
 
-# processes do not find the modules of tests by name
-_place = "cloudpickle" if find_spec("cloudpickle") else "joblib.externals.cloudpickle"
-importlib.import_module(_place).register_pickle_by_value(sys.modules[__name__])
+let_processes_know(__name__)
