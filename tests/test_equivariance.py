@@ -160,6 +160,22 @@ def test_keypoints_that_leave_the_image_do_not_count() -> None:
     assert equivariance(corner, images, corner(images)) == {}
 
 
+def test_of_keypoints_at_the_border_those_that_stay_inside_count(images: ImageSet) -> None:
+    point = np.array([0.97, 0.5])
+
+    def border(images: ImageSet) -> Array:
+        return np.tile(point, (len(images), 1, 1))
+
+    found = equivariance(border, images, border(images), seed=3)
+    rng = np.random.default_rng(3)
+    warps = [draw_warp(KINDS[i % 4], rng) for i in range(len(images))]
+    ends = np.array([warp.forward(point) for warp in warps])[KINDS.index("translation") :: 4]
+    stays = (ends <= 1).all(1)
+    assert 0 < stays.sum() < len(stays)
+    expected = 100 * np.linalg.norm(ends[stays] - point, axis=1).mean()
+    assert found["translation"] == pytest.approx(expected)
+
+
 def test_images_are_few_and_spread_and_warps_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kpbench.equivariance.N_IMAGES", 4)
     seen: list[int] = []

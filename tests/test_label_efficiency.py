@@ -122,6 +122,22 @@ def test_curve_is_reproducible_and_rises_for_hits() -> None:
     assert first.points[1].sd > 0 == first.points[2].sd
 
 
+def test_mean_and_deviation_are_those_of_the_draws() -> None:
+    train, test = linear(60, noise=0.1), linear(50, seed=1)
+    curve = label_efficiency(L2, train, test, counts=(20,), n_draws=3, seed=5)
+    rng = np.random.default_rng(5)
+    values = []
+    for _ in range(3):
+        rows = rng.choice(60, 20, replace=False)
+        arrays = train.keypoints[rows], train.landmarks[rows], train.visible[rows]
+        ridge = best_ridge(*arrays, bias=True)
+        fitted = fit_regressor(*arrays, bias=True, ridge=ridge)
+        gap = fitted.predict(test.keypoints) - test.landmarks
+        values.append(100 * np.linalg.norm(gap, axis=-1).mean())
+    assert curve.points[0].mean == pytest.approx(np.mean(values))
+    assert curve.points[0].sd == pytest.approx(np.std(values, ddof=1))
+
+
 def test_draws_without_a_landmark_are_left_out() -> None:
     train, test = linear(300), linear(100, seed=1)
     shown = np.ones((300, 5), bool)
