@@ -170,7 +170,7 @@ def test_of_keypoints_at_the_border_those_that_stay_inside_count(images: ImageSe
     rng = np.random.default_rng(3)
     warps = [draw_warp(KINDS[i % 4], rng) for i in range(len(images))]
     ends = np.array([warp.forward(point) for warp in warps])[KINDS.index("translation") :: 4]
-    stays = (ends <= 1).all(1)
+    stays: Array = np.asarray((ends <= 1).all(1))
     assert 0 < stays.sum() < len(stays)
     expected = 100 * np.linalg.norm(ends[stays] - point, axis=1).mean()
     assert found["translation"] == pytest.approx(expected)
