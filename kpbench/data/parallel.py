@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from kpbench.errors import DataError
@@ -42,7 +42,15 @@ def on_all_cores(
     workers = min(cpu_count(), len(tasks))
     with parallel_config("loky", n_jobs=workers, idle_worker_timeout=IDLE):
         pool = Parallel(return_as="generator_unordered", batch_size=1, max_nbytes=None)
-    results = pool(delayed(function)(*task) for task in tasks)
+    stopped = False
+
+    def calls() -> Iterator[Any]:
+        for task in tasks:
+            if stopped:
+                return
+            yield delayed(function)(*task)
+
+    results = pool(calls())
     try:
         # not `yield from`, which would close `results` before `finally`
         for result in results:  # noqa: UP028
@@ -53,6 +61,7 @@ def on_all_cores(
             f"cannot bear; run again, what was finished is kept ({error})"
         ) from error
     finally:
-        with warnings.catch_warnings():  # that results are left when we stop early
-            warnings.simplefilter("ignore", UserWarning)
-            results.close()
+        stopped = True
+        with suppress(Exception):  # tasks under way end by themselves: killing them is noisy
+            for _ in results:
+                pass
