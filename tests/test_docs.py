@@ -64,7 +64,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_the_commands_of_the_readme_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(command)[1:]
-    verb = words[:2] if words[0] == "new" else words[:1]
+    verb = words[:2] if words[0] in ("new", "data") else words[:1]
     assert main([*verb, "--help"]) == 0
     text = capsys.readouterr().out
     for word in words:

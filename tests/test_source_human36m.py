@@ -502,3 +502,17 @@ def test_folders_without_frames_are_named(tmp_path: Path) -> None:
     (tmp_path / "S11/Walking-1").mkdir()
     with pytest.raises(DataError, match=r"annot\.h5"):
         Human36mUnaligned().rows(tmp_path, "test")
+
+
+@pytest.mark.parametrize("mode, high", [("1", 1), ("L", 1), ("L", 255)])
+def test_a_mask_of_any_kind_is_the_same_mask(tmp_path: Path, mode: str, high: int) -> None:
+    shape = np.zeros((16, 16), np.uint8)
+    shape[4:9, 2:7] = 1
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "image.png")
+    values = Image.fromarray(shape * (255 if mode == "1" else high)).convert(mode)
+    values.save(tmp_path / "mask.png")
+    rows = Rows(np.array(["image.png"]), masks=np.array(["mask.png"]))
+    found = read_sample(tmp_path, Human36m(background="black"), rows, 0, 16)
+    assert found.mask is not None
+    assert (found.mask == (shape == 1)).all()
+    assert (found.image == np.where(shape == 1, 90, 0)[..., None]).all()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MASK_THRESHOLD = 127
-"""A mask pixel above it is the object: masks are 1-bit or 0/255 in every data set here."""
+"""A mask pixel above it is the object: masks are 1-bit, 0/1 or 0/255 in the data sets here."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         content = read_bytes(root / str(rows.masks[i]))
         digest.update(content)
         opened_mask = open_image(content, str(rows.masks[i])).convert("L")
+        if opened_mask.getextrema() == (0, 1):
+            opened_mask = opened_mask.point(lambda value: 255 * value)
         mask = cropped(opened_mask, _scaled(region, opened.size, opened_mask.size), pixels)
         mask = mask > MASK_THRESHOLD
     if points is not None and seen is not None:
