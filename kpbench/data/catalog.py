@@ -41,8 +41,8 @@ DATASETS: Mapping[str, DatasetInfo] = {
         about="People doing six things before four cameras, cropped to 128 x 128 pixels, with "
         "masks and 32 joints by motion capture; 900,000 images of seven subjects.",
         licence=_HUMAN36M_LICENCE,
-        source="the archive human_images.tar.gz, named by the READMEs of lmdis-rep (Zhang et al.) and "
-        "BKinD; the licence at vision.imar.ro/human3.6m",
+        source="the archive human_images.tar.gz, named by the READMEs of lmdis-rep (Zhang et "
+        "al.) and BKinD; the licence at vision.imar.ro/human3.6m",
         layout="""\
 S1/  (and S5, S6, S7, S8, S9, S11)
   WithBackground/Directions 1.54138969/1.jpg    128 x 128
@@ -88,8 +88,8 @@ img/WOMEN/Dresses/id_00000002/02_1_front.jpg      as filename says""",
         title="Tai-Chi-HD (Siarohin et al., NeurIPS 2019; landmarks ICPR 2020)",
         about="People doing Tai Chi, 256 x 256 pixels; 18 joints by OpenPose on 5,300 images, so "
         "that the labels are themselves predictions; frames of 3,049 clips to learn from.",
-        licence="the videos are YouTube's users'; landmarks and masks as motion-cosegmentation's code, "
-        "see there",
+        licence="the videos are YouTube's users'; landmarks and masks as the code of "
+        "motion-cosegmentation, see there",
         source="labelled images, masks and landmarks: the README of "
         "AliaksandrSiarohin/motion-cosegmentation; clips: AliaksandrSiarohin/video-preprocessing, "
         "saved as png",
