@@ -51,7 +51,7 @@ def names_in(path: Path) -> list[str]:
         MissingPackageError: h5py is not installed.
         DataError: the file is missing or damaged.
     """
-    import_h5py()
+    _need_h5py()
     import h5py
 
     found: list[str] = []
@@ -65,7 +65,7 @@ def names_in(path: Path) -> list[str]:
     return sorted(found)
 
 
-def import_h5py() -> None:
+def _need_h5py() -> None:
     """Check that h5py is there.
 
     Raises:
@@ -79,7 +79,7 @@ def import_h5py() -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    import_h5py()
+    _need_h5py()
     import h5py
 
     if not path.is_file():
