@@ -211,6 +211,10 @@ def test_admitted_names_are_stand_ins_that_do_nothing(tmp_path: Path) -> None:
         b"\x80\x04\x8e" + (1 << 62).to_bytes(8, "little") + b"x.",
         b"\x80\x02]q\x00h\x00a.",  # a list that holds itself
         b"L" + b"9" * 10_000 + b"L\n.",
+        b"\x80\x02}K\x01" + b"\x85" * 1_000_000 + b"K\x01s.",  # tuples as a key, to be hashed
+        b"\x80\x02}K\x01" + b"\x85q\x000h\x00" * 300_000 + b"K\x01s.",  # by way of the memo
+        b"\x80\x02}K\x01" + b"2\x86" * 1_000_000 + b"K\x01s.",
+        b"\x80\x02}K\x01" + b"(K\x01(K\x011K\x02t" * 300_000 + b"K\x01s.",
         pickle.dumps([1, 2]),
         pickle.dumps(np.zeros(3)),
         pickle.dumps(pd.Series([1])).replace(b"Series", b"Object"),

@@ -11,11 +11,15 @@ import io
 import math
 import pickle
 import pickletools
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from kpbench.api import Array
+
+DEEP = 100
+"""Tuples within each other, at most."""
 
 _NUMPY = ("numpy.core", "numpy._core")
 _MANAGERS = ("pandas.core.internals", "pandas.core.internals.managers")
@@ -98,11 +102,50 @@ def load(data: bytes) -> Any:
         RefusedError: it names something that is not admitted.
         Exception: it is broken, which may show as any other error.
     """
-    # The unpickler makes room for a length or memo number that it reads before it looks further.
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name.endswith("PUT") and int(argument or 0) > len(data):
-            raise BrokenError(f"entry {argument} in {len(data)} bytes")
+    _check_bounds(data)
     return _Unpickler(io.BytesIO(data), encoding="latin1").load()
+
+
+def _check_bounds(data: bytes) -> None:
+    """Raise where the unpickler would take memory or stack without bound.
+
+    It makes room for a length or memo number that it reads before it looks further, and the hash of
+    a tuple calls itself for a tuple within. So the stack is followed here, for tuples alone.
+    """
+    stack: list[int] = []  # how many tuples lie within each other
+    marks: list[int] = []
+    memo: dict[int, int] = {}
+    for opcode, argument, _ in pickletools.genops(data):
+        name = opcode.name
+        if name == "MARK":
+            marks.append(len(stack))
+        elif name == "POP" and marks and marks[-1] == len(stack):
+            marks.pop()
+        elif name.endswith("PUT") or name == "MEMOIZE":
+            place = len(memo) if argument is None else int(argument)
+            if place > len(data):
+                raise BrokenError(f"entry {place} in {len(data)} bytes")
+            memo[place] = stack[-1]
+        else:
+            taken = _take(stack, marks, opcode.stack_before)
+            depth = memo[int(argument or 0)] if name.endswith("GET") else 0
+            depth = max(taken, default=0) if name == "DUP" else depth
+            depth = 1 + max(taken, default=0) if name.startswith("TUPLE") else depth
+            if depth > DEEP:
+                raise BrokenError(f"more than {DEEP} tuples within each other")
+            stack += [depth] * len(opcode.stack_after)
+
+
+def _take(stack: list[int], marks: list[int], needed: Sequence[Any]) -> list[int]:
+    """Remove from the stack what an opcode needs."""
+    start = len(stack) - len(needed)
+    if pickletools.markobject in needed:
+        start = marks.pop() - list(needed).index(pickletools.markobject)
+    if start < 0:
+        raise BrokenError("it takes more than there is")
+    taken = stack[start:]
+    del stack[start:]
+    return taken
 
 
 def is_record(value: Any, *kinds: str) -> bool:
