@@ -93,12 +93,22 @@ def _print_outcome(console: Console, outcome: Outcome, verbose: bool) -> None:
     text = f"[{colour}]{outcome.status:8}[/] {outcome.cell}"
     if outcome.status in ("ok", "cached") and outcome.record is not None:
         record = outcome.record
+        if arguments := record.identity.arguments:
+            text += f" ({', '.join(f'{name}={value}' for name, value in arguments.items())})"
         text += f": {_value(record.scores[record.evaluator])}"
         if outcome.status == "ok":
             text += f" in {sum(record.seconds.values()):.0f} s"
     console.print(f"{text} ({escape(outcome.reason)})", soft_wrap=True)
+    for further in _remarks(outcome.record) if outcome.record is not None else ():
+        console.print(f"{'':9}{further}", markup=False, soft_wrap=True)
     if verbose and outcome.trace:
         console.print(outcome.trace, markup=False, soft_wrap=True)
+
+
+def _remarks(record: Record) -> list[str]:
+    """Return where the data is not the published, and which evaluators could not be applied."""
+    remarks = [f"data: {text}" for text in record.provenance.get("deviations", [])]
+    return remarks + [f"{name}: {text}" for name, text in sorted(record.unscored.items())]
 
 
 def _value(score: Score | Evaluation) -> str:

@@ -9,6 +9,7 @@ from kpbench.board import Board, Row, read_boards
 from kpbench.pages import disagreement, transfer
 from kpbench.pages.markdown import HEAD, MISSING, settings, spread, table
 from kpbench.pages.protocol import EXPLAIN, protocol_page
+from kpbench.pages.variants import in_a_table
 from kpbench.published import read_published, render_published
 from kpbench.storage import write_atomically
 
@@ -81,7 +82,7 @@ def render(folder: Path) -> dict[Path, str]:
 def _index(boards: Sequence[Board], further: Sequence[str]) -> str:
     lines = ["# Leaderboards", "", HEAD, EXPLAIN]
     head = ["protocol", "recipe", "K", "device", "default evaluator", "first", "score", "seeds"]
-    lines += table(head, [_index_cells(board) for board in boards])
+    lines += table(head, [_index_cells(board) for board in boards if not in_a_table(board, boards)])
     lines += [f"- [{_FURTHER[name]}]({name})" for name in further]
     lines += [
         "- [Numbers as the papers report them](published.md), never ranked with measured ones",

@@ -18,6 +18,7 @@ from kpbench.pages.markdown import (
     spread,
     table,
 )
+from kpbench.pages.variants import in_a_table, variants_section
 
 EXPLAIN = """\
 A score is the mean over seeds, ± their standard deviation where there are several; the interval
@@ -37,7 +38,7 @@ def protocol_page(protocol: str, boards: Sequence[Board]) -> str:
         boards: all of them are of this protocol.
     """
     lines = [f"# {protocol}", "", HEAD, EXPLAIN]
-    for board in boards:
+    for board in (board for board in boards if not in_a_table(board, boards)):
         lines += [f"## {title(board)}", ""]
         for evaluator in board.evaluators:
             lines += _evaluator_section(board, evaluator)
@@ -45,6 +46,7 @@ def protocol_page(protocol: str, boards: Sequence[Board]) -> str:
         lines += label_section(board)
         lines += _provenance_section(board)
     lines += consistency_section(boards)
+    lines += variants_section(boards)
     return "\n".join(lines).rstrip() + "\n"
 
 
