@@ -125,7 +125,6 @@ def _two_protocols(install: Install) -> None:
     )
 
 
-
 def test_transfer_scores_what_was_trained_elsewhere(install: Install, tmp_path: Path) -> None:
     _two_protocols(install)
     install("methods", {"mover": bright("mover", fit="self._k = n_keypoints")})
