@@ -58,26 +58,25 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
     Raises:
         DataError: a file is missing or unreadable, or the annotation is not finite; names the file.
     """
-    data = read_bytes(root / str(rows.files[i]))
-    opened = open_image(data, str(rows.files[i]))
+    name = str(rows.files[i])
+    data = read_bytes(root / name)
+    opened = open_image(data, name)
     digest = hashlib.sha256(data)
     points = seen = None
     if rows.landmarks is not None or rows.labels is not None:
         points, seen = source.labels(root, rows, i, opened.size)
-        _check_labels(points, seen, str(rows.files[i]))
+        _check_labels(points, seen, name)
     region = source.region(rows, i, opened.size, points)
-    corner, size = np.array(region[:2]), np.array(region[2:]) - np.array(region[:2])
-    if not (np.isfinite(region).all() and (size > 0).all()):
-        raise DataError(f"{rows.files[i]}: the region to show is empty or not finite: {region}")
+    corner = np.array(region[:2])
+    size = np.array(region[2:]) - corner
+    if not (size.min() > 0 and size.max() < np.inf):
+        raise DataError(f"{name}: the region to show is empty or not finite: {region}")
     mask = None
     if rows.masks is not None:
         content = read_bytes(root / str(rows.masks[i]))
         digest.update(content)
-        opened_mask = open_image(content, str(rows.masks[i])).convert("L")
-        if opened_mask.getextrema() == (0, 1):
-            opened_mask = opened_mask.point(lambda value: 255 * value)
-        mask = cropped(opened_mask, _scaled(region, opened.size, opened_mask.size), pixels)
-        mask = mask > MASK_THRESHOLD
+        shape = _grey(open_image(content, str(rows.masks[i])))
+        mask = cropped(shape, _scaled(region, opened.size, shape.size), pixels) > MASK_THRESHOLD
     if points is not None and seen is not None:
         points = np.where(seen[:, None], (points - corner) / size, 0.0)
         digest.update(np.ascontiguousarray(points, "<f8").tobytes() + seen.tobytes())
@@ -87,7 +86,8 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         upper, lower = rows.boxes[i, :2], rows.boxes[i, 2:]
         box = np.concatenate([(upper - corner) / size, (lower - upper) / size])
         digest.update(np.ascontiguousarray(box, "<f8").tobytes())
-    image = source.finish(cropped(opened.convert("RGB"), region, pixels), mask)
+    colour = opened if opened.mode == "RGB" else opened.convert("RGB")
+    image = source.finish(cropped(colour, region, pixels), mask)
     return Sample(image, mask, points, seen, box, float(size[0] / size[1]), digest.digest())
 
 
@@ -119,6 +119,13 @@ def open_image(data: bytes, name: str) -> Image:
     if opened.mode == "1":  # a 1-bit mask becomes 0 and 255, like any other
         return opened.convert("L")
     return opened
+
+
+def _grey(mask: Image) -> Image:
+    """Return a mask with the values 0 and 255, whether they were that, 0 and 1, or one bit."""
+    if mask.mode != "L":
+        mask = mask.convert("L")
+    return mask.point(lambda value: 255 * value) if mask.getextrema()[1] == 1 else mask
 
 
 def cropped(image: Image, region: Box, pixels: int) -> Any:
