@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kpbench.api import Array, Progress, no_progress, read_only
+from kpbench.api import Array, Progress, Recipe, no_progress, read_only
 from kpbench.data.manifest import (
     MANIFEST,
     Manifest,
@@ -29,6 +30,12 @@ from kpbench.storage import user_cache
 
 PACKER_VERSION = 1
 """Raised whenever the same files give other bytes."""
+LIMITS: Mapping[Recipe, Mapping[str, int | None]] = {
+    "smoke": {"train": 96, "test": 24},
+    "quick": {"train": 1500, "test": 300},
+    "paper": {"train": None, "test": None},
+}
+"""Images of a part at most; they are taken evenly spaced from the whole part."""
 
 
 @dataclass(frozen=True)

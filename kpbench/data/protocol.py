@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from kpbench.api import (
     Device,
@@ -18,20 +18,12 @@ from kpbench.api import (
     Splits,
     no_progress,
 )
+from kpbench.data.packed import LIMITS, Packed, PackedSet
 from kpbench.data.source import Source
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.evaluators import evaluators_of
 from kpbench.spec import EvaluatorSpec
 
-if TYPE_CHECKING:
-    from kpbench.data.packed import Packed, PackedSet
-
-LIMITS: Mapping[Recipe, Mapping[str, int | None]] = {
-    "smoke": {"train": 96, "test": 24},
-    "quick": {"train": 1500, "test": 300},
-    "paper": {"train": None, "test": None},
-}
-"""Images of a part at most; they are taken evenly spaced from the whole part."""
 SPLITS = ("discovery", "regression", "test")
 
 
@@ -121,7 +113,6 @@ class RealProtocol:
             MissingDataError: the user's config names no folder of the data set.
         """
         from kpbench.data.locate import require_root
-        from kpbench.data.packed import PackedSet
 
         return PackedSet(
             protocol=self.name,

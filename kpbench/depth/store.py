@@ -266,7 +266,7 @@ def _manifest(model: str, part: PackedSet) -> dict[str, Any]:
 
 def _command(model: str, part: PackedSet) -> str:
     """Return what to type for the depth of these images: of this recipe, with these arguments."""
-    from kpbench.data.protocol import LIMITS
+    from kpbench.data.packed import LIMITS
     from kpbench.registry import load_protocol
 
     words = [f"kpbench data depth {part.protocol} --model {model}"]
