@@ -123,13 +123,12 @@ def _print_scores(console: Console, records: Sequence[Record]) -> None:
     scored = [record for record in records if record.status == "ok"]
     for protocol in dict.fromkeys(record.identity.protocol for record in scored):
         here = [record for record in scored if record.identity.protocol == protocol]
-        names = list(here[0].scores)
+        scores = {name: score for record in here for name, score in record.scores.items()}
         table = Table(
             title=f"{protocol} v{here[0].identity.protocol_version}", title_justify="left"
         )
         table.add_column("method")
-        for name in names:
-            score = here[0].scores[name]
+        for name, score in scores.items():
             arrow = "↑" if score.higher_is_better else "↓"
             oracle = " (reads test labels)" if score.oracle_used else ""
             table.add_column(
@@ -139,12 +138,19 @@ def _print_scores(console: Console, records: Sequence[Record]) -> None:
         table.add_column("seeds", justify="right")
         for method in dict.fromkeys(map(_who, here)):
             runs = [record for record in here if _who(record) == method]
-            means = (mean(run.scores[name].value for run in runs) for name in names)
-            values = [f"{round(value, 9):.4g}" for value in means]
+            values = [_mean_score(runs, name) for name in scores]
             hits = [run.foreground_hits for run in runs if run.foreground_hits is not None]
             share = f"{100 * mean(hits):.0f} %" if hits else "–"
             table.add_row(method, *values, share, str(len(runs)))
         console.print(table)
+
+
+def _mean_score(runs: Sequence[Record], evaluator: str) -> str:
+    """Return the mean over the runs, "–" when one of them has no score under the evaluator."""
+    from statistics import mean
+
+    values = [run.scores[evaluator].value for run in runs if evaluator in run.scores]
+    return f"{round(mean(values), 9):.4g}" if len(values) == len(runs) else "–"
 
 
 def _who(record: Record) -> str:

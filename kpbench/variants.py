@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-import numpy as np
-
 from kpbench.api import (
     Array,
     ConfigurableProtocol,
@@ -22,6 +20,7 @@ from kpbench.api import (
     Splits,
     no_progress,
 )
+from kpbench.data.packed import evenly_spaced
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.registry import load_protocol
 
@@ -136,7 +135,7 @@ class VariedProtocol:
             raise InvalidInputError(
                 f"{self.base.name} has {len(images)} discovery images, not images={wanted}"
             )
-        return images[np.arange(wanted) * len(images) // wanted]
+        return images[evenly_spaced(len(images), wanted)]
 
     def _corrupted(self, images: ImageSet, seed: int) -> ImageSet:
         if images.depth is None:

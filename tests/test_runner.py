@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from kpbench import runner
+from kpbench.console import _print_scores
 from kpbench.errors import StorageError
 from kpbench.plan import Cell, grid
 from kpbench.records import all_records, read_record, stored_artifact
@@ -219,3 +221,32 @@ def test_an_evaluator_that_cannot_be_applied_does_not_cost_the_others_their_scor
     assert outcome.status == "ok" and outcome.record is not None, outcome.trace
     assert set(outcome.record.scores) == {"two_rules/strict"}
     assert "at least 10 landmarks, got 4" in outcome.record.unscored["two_rules/eyes"]
+
+
+def test_a_method_without_a_score_under_one_evaluator_is_printed_beside_the_others(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from .conftest import TOY_PROTOCOL
+
+    further = """
+        EvaluatorSpec(
+            name="two_rules/plain", paper="none", formula="none", metric="normalised L2", unit="%",
+            scale=100.0, bias=False,
+        ),
+    )
+    default = False"""
+    source = TOY_PROTOCOL.replace("toy_discs", "two_rules")
+    install("protocols", {"two_rules": source.replace("    )\n    default = False", further)})
+    install("methods", {"one_more": bright("one_more"), "one_less": bright("one_less")})
+    settings = Settings(tmp_path, recipe="smoke")
+    cells = [Cell(name, "two_rules", 0) for name in ("one_less", "one_more")]
+    less, more = (outcome.record for outcome in evaluate(cells, settings))
+    assert less is not None and more is not None
+    kept = {"two_rules/strict": less.scores["two_rules/strict"]}
+    less = less.model_copy(update={"scores": kept})
+    for records in ((less, more), (more, less)):
+        _print_scores(Console(width=200), records)
+        lines = capsys.readouterr().out.splitlines()
+        assert any("plain" in line for line in lines)
+        [row] = [line for line in lines if "one_less" in line]
+        assert "–" in row
