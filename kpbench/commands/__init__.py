@@ -1,0 +1,1 @@
+"""What the command line does, one module a group of commands. Nothing heavy is imported."""

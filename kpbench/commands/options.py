@@ -1,0 +1,24 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+RecipeOption = Annotated[str, typer.Option(help="How much training: quick (CPU) or paper (GPU).")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", "-m", help="Repeat for several.")]
+Protocols = Annotated[list[str] | None, typer.Option("--protocol", "-p", help="Repeat likewise.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A parameter of a method or an argument of a protocol: NAME.PARAMETER=VALUE, e.g. "
+        "autolink.steps=9, people_background.k=8",
+    ),
+]
+Precision = Annotated[str, typer.Option(help="A Lightning precision, e.g. bf16-mixed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

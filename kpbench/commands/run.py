@@ -1,0 +1,113 @@
+"""Train, score, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kpbench.arguments import parse_seeds, settings_from
+from kpbench.commands.options import (
+    DeviceOption,
+    Methods,
+    Precision,
+    Protocols,
+    RecipeOption,
+    Results,
+    Set,
+)
+from kpbench.errors import InvalidInputError
+
+
+def evaluate(
+    method: Methods = None,
+    protocol: Protocols = None,
+    seeds: Annotated[str, typer.Option(help="0, 0-2 or 0,3,5-7.")] = "0",
+    recipe: RecipeOption = "quick",
+    device: DeviceOption = "cpu",
+    precision: Precision = "32-true",
+    results: Results = Path("results"),
+    rerun: Annotated[bool, typer.Option(help="Run again what has a record.")] = False,
+    set_: Set = None,
+    train_on: Annotated[
+        list[str] | None,
+        typer.Option(help="Train on this protocol's images, whatever is tested on; repeat."),
+    ] = None,
+    test_on: Annotated[
+        list[str] | None, typer.Option(help="With --train-on: the same as --protocol.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Print the traceback of a failure.")] = False,
+) -> None:
+    """Train and score methods on protocols; finished cells are kept and reused."""
+    from kpbench.console import run_and_report
+    from kpbench.plan import default_protocols, grid
+    from kpbench.registry import available
+
+    settings = settings_from(results, recipe, device, precision, rerun, set_ or [])
+    named = [*(protocol or []), *(test_on or [])]
+    cells = grid(
+        method or list(available("methods")),
+        named or default_protocols(),
+        parse_seeds(seeds),
+        train_on or [],
+    )
+    raise typer.Exit(run_and_report(cells, settings, verbose=verbose))
+
+
+def train(
+    method: Annotated[str, typer.Argument(help="A method, e.g. autolink.")],
+    output: Annotated[Path, typer.Option(help="Where the trained model goes.")],
+    images: Annotated[Path | None, typer.Option(help="A folder of images without labels.")] = None,
+    protocol: Annotated[str, typer.Option(help="Or: a protocol, for its training images.")] = "",
+    keypoints: Annotated[int | None, typer.Option("--keypoints", "-k", min=1, help="K.")] = None,
+    size: Annotated[int, typer.Option(min=16, help="A folder's images are resized to this.")] = 128,
+    seed: int = 0,
+    role: Annotated[str, typer.Option(help="Whose settings: human36m, deepfashion, taichi.")] = "",
+    recipe: RecipeOption = "quick",
+    device: DeviceOption = "cpu",
+    precision: Precision = "32-true",
+    set_: Set = None,
+) -> None:
+    """Train a method without scoring it, on your own images or on a protocol's."""
+    from kpbench import own_images
+    from kpbench.console import progress_bar
+    from kpbench.variants import configured
+
+    if (images is None) == (not protocol):
+        raise InvalidInputError("name either a folder with --images or a --protocol")
+    settings = settings_from(output, recipe, device, precision, overrides=set_ or [])
+    with progress_bar() as progress:
+        if images is not None:
+            data, k = own_images.read_folder(images, size), keypoints or 16
+        else:
+            chosen, _ = configured(protocol, settings.arguments.get(protocol, {}))
+            k, role = keypoints or chosen.n_keypoints, role or chosen.role
+            data = chosen.splits(
+                settings.recipe,
+                device=settings.device,
+                signals=own_images.training_signals(method),
+                progress=progress,
+            ).discovery
+        own_images.train(
+            method, data, settings, role=role, n_keypoints=k, seed=seed, progress=progress
+        )
+    typer.echo(f"trained {method}; try: kpbench predict IMAGES --model {output}")
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    model: Annotated[Path | None, typer.Option(help="A trained model's folder.")] = None,
+    method: Annotated[str, typer.Option(help="Or: the method of a finished run.")] = "distill_dkp",
+    protocol: Annotated[str, typer.Option(help="And its protocol.")] = "people_background",
+    results: Results = Path("results"),
+    output: Annotated[Path, typer.Option(help="Folder for keypoints and overlays.")] = Path(
+        "predictions"
+    ),
+) -> None:
+    """Find keypoints in images: JSON, CSV, and an overlay PNG for each."""
+    from kpbench.own_images import find_model, predict_files
+
+    folder = model or find_model(results, method, protocol)
+    for path in predict_files(folder, images, output):
+        typer.echo(path)
