@@ -6,7 +6,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from kpbench.records import Artifact, Record, read_record
 from kpbench.run import Run, Settings, resolve
 from kpbench.storage import check_writable, write_artifact
 
-__all__ = ["Outcome", "Settings", "evaluate", "supervision"]
+__all__ = ["Outcome", "Runner", "Settings", "evaluate", "supervision"]
 
 
 @dataclass(frozen=True)
@@ -52,34 +52,64 @@ def evaluate(
         StorageError: the results folder cannot be written; nothing was run.
     """
     check_writable(settings.results)
-    runner = _Runner(settings, progress)
+    runner = Runner(settings, progress)
     for cell in cells:
         yield runner.outcome(cell)
 
 
-class _Runner:
-    """The data of the current protocol is kept between cells; all else is on disk."""
+class Runner:
+    """Runs cells under one `Settings`; the data of the last one is kept, all else is on disk."""
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
+    def __init__(self, settings: Settings, progress: Progress = no_progress) -> None:
+        """Take the settings and whom to tell how far the current cell is."""
         self.settings = settings
-        self.progress = progress
+        self._report = progress
+        self._cell: Cell | None = None
         self._splits: tuple[tuple[object, ...], Splits] | None = None
 
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Report progress under the name of the current cell."""
+        self._report(done, total, f"{self._cell}: {text}" if self._cell else text)
+
     def outcome(self, cell: Cell) -> Outcome:
+        """Run a cell as far as it has to be; only an interrupt leaves this method."""
+        self._cell = cell
+        run = self.resolved(cell)
+        if isinstance(run, Outcome):
+            return run
+        found = self.kept(run)
+        return found if isinstance(found, Outcome) else self._train_and_score(run, found)
+
+    def resolved(self, cell: Cell) -> Run | Outcome:
+        """Return what the cell trains and scores, or what became of it when it cannot run."""
         try:
             run = resolve(cell, self.settings, self.progress)
-            if run.lacking:
-                return Outcome(
-                    cell, "skipped", f"{run.protocol.name} has no {', '.join(run.lacking)}"
-                )
-            stored, reason = self._stored(run)
         except (MissingPackageError, MissingDataError) as error:
             return Outcome(cell, "skipped", str(error))
         except KpbenchError as error:
             return Outcome(cell, "failed", str(error), trace=traceback.format_exc())
-        if stored is not None:
-            return Outcome(cell, "cached", reason, stored)
-        return self._train_and_score(run, reason)
+        if run.lacking:
+            return Outcome(cell, "skipped", f"{run.protocol.name} has no {', '.join(run.lacking)}")
+        return run
+
+    def kept(self, run: Run) -> Outcome | str:
+        """Return the outcome when a kept record is still good, else why the run has to run."""
+        try:
+            stored, reason = self._stored(run)
+        except KpbenchError as error:
+            return Outcome(run.cell, "failed", str(error), trace=traceback.format_exc())
+        return reason if stored is None else Outcome(run.cell, "cached", reason, stored)
+
+    def failed(self, run: Run, error: Exception, trace: str, started: str) -> Outcome:
+        """Keep a record of what went wrong, and return the outcome."""
+        record = Record(
+            **self._head(run),
+            status="failed",
+            error=failure_of(error),
+            provenance=self._provenance(run, started),
+        )
+        reason = f"{type(error).__name__}: {error}"
+        return self._saved(Outcome(run.cell, "failed", reason, record, trace))
 
     def _stored(self, run: Run) -> tuple[Record | None, str]:
         """Return the record to reuse, or None and why the cell has to run."""
@@ -104,22 +134,16 @@ class _Runner:
     def _train_and_score(self, run: Run, reason: str) -> Outcome:
         started = now()
         root = self.settings.results
-        fields: dict[str, Any] = {
-            "identity": run.identity,
-            "evaluator": run.protocol.evaluator,
-            "supervision": supervision(run.method),
-        }
-        failure = trace = ""
         try:
             method, seconds = self._fitted(run)
             self.progress(0, 1, "scoring")
-            result = measure(method, run.protocol, self._data(run), run.identity.n_keypoints)
+            result = measure(method, run.protocol, self.data(run), run.identity.n_keypoints)
             artifacts = {
                 kind: _keep(run.identity.file(root, f"{kind}.npz"), data)
                 for kind, data in result.files.items()
             }
             record = Record(
-                **fields,
+                **self._head(run),
                 status="ok",
                 scores=result.scores,
                 unscored=result.unscored,
@@ -131,27 +155,32 @@ class _Runner:
                 provenance=self._provenance(run, started),
             )
         except Exception as error:
-            failure, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
-            record = Record(
-                **fields,
-                status="failed",
-                error=failure_of(error),
-                provenance=self._provenance(run, started),
-            )
+            return self.failed(run, error, traceback.format_exc(), started)
+        return self._saved(Outcome(run.cell, "ok", reason, record))
+
+    def _saved(self, outcome: Outcome) -> Outcome:
+        """Write the record of an outcome; one that cannot be written makes it a failure."""
         try:
-            record.save(root)
+            if outcome.record is not None:
+                outcome.record.save(self.settings.results)
         except KpbenchError as error:
-            return Outcome(run.cell, "failed", str(error), record, traceback.format_exc())
-        if failure:
-            return Outcome(run.cell, "failed", failure, record, trace)
-        return Outcome(run.cell, "ok", reason, record)
+            reason, trace = str(error), traceback.format_exc()
+            return replace(outcome, status="failed", reason=reason, trace=trace)
+        return outcome
+
+    def _head(self, run: Run) -> dict[str, Any]:
+        return {
+            "identity": run.identity,
+            "evaluator": run.protocol.evaluator,
+            "supervision": supervision(run.method),
+        }
 
     def _fitted(self, run: Run) -> tuple[Method, dict[str, float]]:
         """Return the method to score, and the seconds that it took, without those of others."""
         needed = None if run.needed is None else self._needed(run, run.needed)
         if run.origin is not None and needed is not None:
             return needed, {}
-        discovery = self._data(run).discovery
+        discovery = self.data(run).discovery
         if len(discovery) < 2:
             raise InvalidInputError(
                 f"{run.protocol.name} has {len(discovery)} image to discover keypoints in; "
@@ -193,7 +222,7 @@ class _Runner:
                 ) from None
         return other.method
 
-    def _data(self, run: Run) -> Splits:
+    def data(self, run: Run) -> Splits:
         """Load the data of a run, or return that of the last one when it is the same."""
         key = (run.protocol.name, run.identity.arguments, run.signals)
         if self._splits is None or self._splits[0] != key:
