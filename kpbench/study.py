@@ -48,6 +48,12 @@ class DataSet:
     gammas: tuple[float, ...] = ()
 
     @property
+    def points(self) -> list[tuple[str, float]]:
+        """The published setting, then layer and gamma of the other points of Figure 3."""
+        grid = [(layer, gamma) for layer in LAYERS for gamma in self.gammas]
+        return list(dict.fromkeys([(LAYERS[0], self.gamma), *grid]))
+
+    @property
     def evaluators(self) -> tuple[str, str]:
         """The paper's evaluator, which is AutoLink's, and the one that sees no test label."""
         return f"{self.protocol}/autolink", f"{self.protocol}/strict"
@@ -124,12 +130,9 @@ def _figure_cells(
 ) -> Iterator[Work]:
     for seed in seeds:
         for dataset in datasets:
-            for layer in LAYERS:
-                for gamma in dataset.gammas:
-                    overrides = {"layer": layer, "gamma": effective(gamma, settings.recipe)}
-                    if (layer, gamma) != (LAYERS[0], dataset.gamma):
-                        cell = Cell(BOTH, dataset.protocol, seed)
-                        yield cell, replace(settings, overrides={BOTH: overrides})
+            for layer, gamma in dataset.points[1:]:
+                own = {"layer": layer, "gamma": effective(gamma, settings.recipe)}
+                yield Cell(BOTH, dataset.protocol, seed), replace(settings, overrides={BOTH: own})
 
 
 def effective(gamma: float, recipe: Recipe) -> float:
@@ -147,11 +150,10 @@ def point_of(who: Identity) -> tuple[str, float] | None:
     dataset = DATASETS.get(who.protocol)
     if dataset is None or who.method != BOTH or who.params.get("lambda_") != 1:
         return None
-    for layer in LAYERS:
-        for gamma in {dataset.gamma, *dataset.gammas}:
-            wanted = (layer, effective(gamma, who.recipe))
-            if wanted == (who.params.get("layer"), who.params.get("gamma")):
-                return layer, gamma
+    for layer, gamma in dataset.points:
+        own = {"layer": layer, "gamma": effective(gamma, who.recipe)}
+        if own == {name: who.params.get(name) for name in own}:
+            return layer, gamma
     return None
 
 
@@ -161,4 +163,4 @@ def in_figure_alone(who: Identity) -> bool:
     Such runs are shown on the study's page and nowhere else: they are not entries of a leaderboard.
     """
     point = point_of(who)
-    return point is not None and point != (LAYERS[0], DATASETS[who.protocol].gamma)
+    return point is not None and point != DATASETS[who.protocol].points[0]
