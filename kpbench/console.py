@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,17 +25,21 @@ if TYPE_CHECKING:
     from kpbench.throughput import Throughput
 
 COLOURS = {"ok": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
+FINISHED = "finished"
+"""What progress says of a cell that is done."""
 
 
 @contextmanager
 def progress_bar(console: Console | None = None, cells: int = 0) -> Iterator[Progress]:
     """Show what runs, how far it is and the time left; silent when output is no terminal.
 
+    What is told as "NAME: DETAIL" has a line of its own until "NAME: finished".
+
     Args:
         console: where to draw.
         cells: how many cells there are; 0 leaves out their bar.
     """
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (
@@ -48,34 +52,51 @@ def progress_bar(console: Console | None = None, cells: int = 0) -> Iterator[Pro
     )
     with Bar(*columns, console=console, transient=True) as bar:
         whole = bar.add_task("cells", total=cells) if cells else None
-        step = bar.add_task("starting", total=1)
-        last = ""
+        lines: dict[str, TaskID] = {}
+        before: dict[str, tuple[int, int]] = {}
 
         def show(done: int, total: int, text: str) -> None:
-            nonlocal last
-            if text == "cell finished":
+            name = text.partition(": ")[0] if ": " in text else ""
+            if text == f"{name}: {FINISHED}":
                 if whole is not None:
                     bar.advance(whole)
+                if name in lines:
+                    bar.remove_task(lines.pop(name))
                 return
-            if text != last:
-                bar.reset(step)
-                last = text
-            bar.update(step, completed=done, total=total, description=escape(text))
+            if name not in lines:
+                lines[name] = bar.add_task(escape(text), total=total)
+            elif total != before[name][1] or done < before[name][0]:
+                bar.reset(lines[name])
+            before[name] = done, total
+            bar.update(lines[name], completed=done, total=total, description=escape(text))
 
         yield show
 
 
-def run_and_report(cells: Sequence[Cell], settings: Settings, *, verbose: bool) -> int:
-    """Run the grid, print a line a cell and the scores, and return the exit code."""
-    from kpbench.runner import evaluate
+def run_and_report(
+    cells: Sequence[Cell], settings: Settings, *, jobs: int = 0, verbose: bool
+) -> int:
+    """Run the grid, print a line a cell and the scores, and return the exit code.
+
+    Args:
+        cells: the grid.
+        settings: how it is run.
+        jobs: cells side by side; 0: `default_jobs`.
+        verbose: print the traceback of a failure.
+    """
+    from kpbench.parallel_runs import default_jobs, evaluate_all
 
     console = Console(highlight=False)
     outcomes: list[Outcome] = []
+    work = [(cell, settings) for cell in cells]
     try:
-        with progress_bar(console, len(cells)) as progress:
-            for outcome in evaluate(cells, settings, progress):
+        with (
+            progress_bar(console, len(cells)) as progress,
+            closing(evaluate_all(work, jobs or default_jobs(settings), progress)) as found,
+        ):
+            for outcome in found:
                 outcomes.append(outcome)
-                progress(0, 1, "cell finished")
+                progress(1, 1, f"{outcome.cell}: {FINISHED}")
                 _print_outcome(console, outcome, verbose)
     except KeyboardInterrupt:
         done = len(outcomes)

@@ -81,3 +81,11 @@ class StorageError(KpbenchError):
 
 class TrainingError(KpbenchError):
     """Training diverged (a loss that is not finite) or was given unusable settings."""
+
+
+class ProcessDiedError(KpbenchError):
+    """A process that ran a cell was killed, e.g. for want of memory; the message names the cell."""
+
+
+class ExportError(KpbenchError):
+    """A method has no network to export, or what was exported finds other keypoints."""

@@ -37,6 +37,9 @@ def evaluate(
     test_on: Annotated[
         list[str] | None, typer.Option(help="With --train-on: the same as --protocol.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Cells side by side; 0: as many as there are cores for.")
+    ] = 0,
     verbose: Annotated[bool, typer.Option(help="Print the traceback of a failure.")] = False,
 ) -> None:
     """Train and score methods on protocols; finished cells are kept and reused."""
@@ -52,7 +55,7 @@ def evaluate(
         parse_seeds(seeds),
         train_on or [],
     )
-    raise typer.Exit(run_and_report(cells, settings, verbose=verbose))
+    raise typer.Exit(run_and_report(cells, settings, jobs=jobs, verbose=verbose))
 
 
 def train(
