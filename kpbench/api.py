@@ -31,6 +31,8 @@ from kpbench.types import (
 )
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from kpbench.spec import EvaluatorSpec
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "ConfigurableProtocol",
     "Device",
     "EvaluationProtocol",
+    "ExportableMethod",
     "FitContext",
     "ImageSet",
     "Keypoints",
@@ -137,6 +140,31 @@ class LabelReader(Method, Protocol):
 
     def read(self, labelled: Labelled) -> Keypoints:
         """Return keypoints from the annotation."""
+        ...
+
+
+@runtime_checkable
+class ExportableMethod(Method, Protocol):
+    """A method that finds keypoints with one network, which `kpbench export` writes."""
+
+    @property
+    def image_size(self) -> int:
+        """S, the side in pixels of what the network takes."""
+        ...
+
+    def pixels(self, images: ImageSet) -> Array:
+        """Return the pictures that the network looks at, uint8 (N, H, W, 3), not yet resized."""
+        ...
+
+    def detector(self) -> nn.Module:
+        """Return the fitted network.
+
+        It maps float (B, 3, S, S) in [-1, 1] to an object with the attributes `points`, (B, K, 2)
+        in [0, 1], and `logits`, (B, K, n, n), of which a softmax makes heatmaps.
+
+        Raises:
+            CheckpointError: the method is not fitted.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from kpbench.pretrained import apart
 from kpbench.records import Identity, Record, Score, all_records, stored_artifact
 from kpbench.scores import Scores, load_scores
 from kpbench.stats import (
@@ -116,7 +117,7 @@ class Board:
         n_keypoints: K.
         recipe: how much training.
         device: class of the device.
-        arguments: of the protocol, where they are not the default's.
+        arguments: of the protocol, if not the default's; and `pretrained`, of shipped weights.
         rows: a method each.
     """
 
@@ -240,9 +241,10 @@ def read_boards(results: Path) -> list[Board]:
             arguments = json.dumps(dict(who.arguments), sort_keys=True)
             boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)
     return [
-        Board(*key, json.loads(arguments), rows_of(results, records))
+        Board(*key, {**json.loads(arguments), **mark}, rows_of(results, part))
         for key, by_arguments in sorted(boards.items(), key=lambda item: item[0])
         for arguments, records in sorted(by_arguments.items())
+        for mark, part in apart(records, UNRANKED)
     ]
 
 
@@ -277,8 +279,8 @@ def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:
 
 def settings_of(who: Identity) -> dict[str, Any]:
     """Return what tells rows of one method apart: its parameters, and its teacher's by its name."""
-    computed = who.data.partition("+")[2][:8]
-    found = {**who.params, **({"depth": computed} if computed else {})}
+    marks = {"depth": who.data.partition("+")[2][:8], "pretrained": (who.pretrained or "")[:8]}
+    found = {**who.params, **{name: value for name, value in marks.items() if value}}
     if who.dependency is not None:
         other = who.dependency
         inner = {"version": other.method_version, **settings_of(other)}
@@ -296,4 +298,5 @@ def _label(record: Record, records: Sequence[Record]) -> str:
     who, own = record.identity, settings_of(record.identity)
     others = [settings_of(r.identity) for r in records if r.identity.method == who.method]
     settings = ", ".join(f"{name}={own[name]}" for name in setting_names(own, others))
-    return f"{who.method} v{who.method_version}" + (f" ({settings})" if settings else "")
+    trained = f"{who.method} v{who.method_version}" + (" pretrained" if who.pretrained else "")
+    return trained + (f" ({settings})" if settings else "")

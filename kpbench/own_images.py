@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress, Signal
-from kpbench.checkpoint import ABOUT
-from kpbench.errors import CheckpointError, InvalidInputError
+from kpbench.checkpoint import load_model
+from kpbench.errors import InvalidInputError
 from kpbench.registry import load_method
 from kpbench.storage import check_writable, write_atomically
 
@@ -118,37 +118,6 @@ def training_signals(name: str) -> tuple[Signal, ...]:
     method = load_method(name)
     below = () if method.depends_on is None else training_signals(method.depends_on)
     return tuple(dict.fromkeys([*method.needs, *below]))
-
-
-def load_model(folder: Path) -> Method:
-    """Load a trained method from its folder.
-
-    Raises:
-        CheckpointError: the folder holds no usable checkpoint.
-    """
-    try:
-        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        name, params = str(about["method"]), dict(about["params"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder} holds no trained model: {error}") from error
-    method = load_method(name).configured(role="", recipe="quick", overrides=params)
-    method.load(folder)
-    return method
-
-
-def find_model(results: Path, method: str, protocol: str) -> Path:
-    """Return the model of a finished run; `paper` before `quick`, then the lowest seed.
-
-    Raises:
-        CheckpointError: there is none; says how to train it.
-    """
-    found = sorted((results / protocol / method).glob("*.model"))
-    if not found:
-        raise CheckpointError(
-            f"no trained {method} for {protocol} in {results}; "
-            f"run: kpbench evaluate -m {method} -p {protocol} --results {results}"
-        )
-    return found[0]
 
 
 def predict_files(model: Path, files: Sequence[Path], output: Path) -> list[Path]:

@@ -50,6 +50,7 @@ class Identity(_Frozen):
         dependency: the run that trained the method that this one depends on.
         arguments: arguments of the protocol that differ from its default.
         trained_on: the run, on another protocol, whose fitted method was scored (transfer).
+        pretrained: content hash of the shipped weights that were scored instead of training.
     """
 
     protocol: str
@@ -65,12 +66,13 @@ class Identity(_Frozen):
     dependency: Identity | None = None
     arguments: Mapping[str, Any] = {}
     trained_on: Identity | None = None
+    pretrained: str | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out the later fields where they say nothing, so that old digests stay."""
         written: dict[str, Any] = write(self)
-        for name in ("arguments", "trained_on"):
+        for name in ("arguments", "trained_on", "pretrained"):
             if not written.get(name):
                 written.pop(name, None)
         return written
@@ -188,17 +190,17 @@ class Record(_Frozen):
         return self.path(root)
 
 
-def read_record(path: Path) -> Record:
-    """Read one record, migrating old schemas.
+def parse_record(path: Path) -> Record:
+    """Read one record, whatever its file is called, migrating old schemas.
 
     Raises:
-        RecordError: not JSON, of an unknown schema, incomplete, or under another identity's name.
+        RecordError: not JSON, of an unknown schema, or incomplete.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         while isinstance(raw, dict) and raw.get("schema") in MIGRATIONS:
             raw = MIGRATIONS[raw["schema"]](raw)
-        record = Record.model_validate(raw)
+        return Record.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -209,6 +211,15 @@ def read_record(path: Path) -> Record:
         raise RecordError(
             f"the record {path} cannot be read: {error}; delete it or run with --rerun"
         ) from error
+
+
+def read_record(path: Path) -> Record:
+    """Read one record of a results folder, migrating old schemas.
+
+    Raises:
+        RecordError: not JSON, of an unknown schema, incomplete, or under another identity's name.
+    """
+    record = parse_record(path)
     if path.stem != record.path(Path()).stem:
         raise RecordError(
             f"the record {path} belongs to {record.path(Path()).name}: its identity was edited or "

@@ -17,7 +17,9 @@ from kpbench.api import (
     Signal,
 )
 from kpbench.checkpoint import checkpoint_hash
+from kpbench.errors import InvalidInputError, MissingWeightsError
 from kpbench.plan import Cell
+from kpbench.pretrained import Shipped, find_shipped
 from kpbench.provenance import source_hash
 from kpbench.records import Identity
 from kpbench.registry import find, load_method
@@ -36,6 +38,10 @@ class Settings:
         rerun: run again what has a record already.
         overrides: parameters by method name, part of the identity.
         arguments: arguments by protocol name, part of the identity.
+        pretrained: score shipped weights instead of training; reference rows are fitted.
+
+    Raises:
+        InvalidInputError: parameters are set for weights that have their own.
     """
 
     results: Path
@@ -45,6 +51,15 @@ class Settings:
     rerun: bool = False
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that nothing is set that training alone could follow."""
+        if self.pretrained and self.overrides:
+            raise InvalidInputError(
+                f"shipped weights have parameters of their own; leave out either --pretrained or "
+                f"what is set for {', '.join(self.overrides)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class Run:
         identity: of the record.
         dependency: the run that fits the method that this one depends on, or None.
         origin: the run on another protocol whose fitted method is scored, or None.
+        weights: what is scored instead of training, or None.
     """
 
     cell: Cell
@@ -66,6 +82,12 @@ class Run:
     identity: Identity
     dependency: Run | None = None
     origin: Run | None = None
+    weights: Shipped | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the method is fitted to the protocol's own images."""
+        return self.origin is None and self.weights is None
 
     @property
     def needed(self) -> Run | None:
@@ -75,13 +97,13 @@ class Run:
     @property
     def signals(self) -> tuple[Signal, ...]:
         """What is loaded besides RGB: what the method is shown here, and masks for the scores."""
-        wanted = {*_shown(self.method, fits=self.origin is None), "mask"}
+        wanted = {*_shown(self.method, fits=self.fits), "mask"}
         return tuple(s for s in self.protocol.signals if s in wanted)
 
     @property
     def lacking(self) -> list[str]:
         """The signals that the method asks for and the data does not have."""
-        shown = _shown(self.method, fits=self.origin is None)
+        shown = _shown(self.method, fits=self.fits)
         here = [s for s in shown if s not in self.protocol.signals]
         return here + (self.origin.lacking if self.origin else [])
 
@@ -113,7 +135,11 @@ def resolve(cell: Cell, settings: Settings, progress: Progress) -> Run:
         MissingPackageError: a plugin needs a package that is not installed.
         MissingDataError: the data, or a signal that the method needs, is not on this machine.
         BrokenPluginError: a plugin cannot be imported.
+        MissingWeightsError: shipped weights are asked for, and none are of this training.
+        CheckpointError: shipped weights are corrupt.
     """
+    if settings.pretrained and (weights := _weights(cell)) is not None:
+        return _pretrained(cell, weights, settings, progress)
     protocol, arguments = configured(cell.protocol, settings.arguments.get(cell.protocol, {}))
     origin = dependency = None
     role, n_keypoints = protocol.role, protocol.n_keypoints
@@ -139,6 +165,47 @@ def resolve(cell: Cell, settings: Settings, progress: Progress) -> Run:
         trained_on=None if origin is None else origin.identity,
     )
     return Run(cell, method, protocol, identity, dependency, origin)
+
+
+def _weights(cell: Cell) -> Shipped | None:
+    """Return the shipped weights of a cell, None for a reference row: it learns nothing."""
+    if cell.train_on is not None:
+        raise InvalidInputError("shipped weights are trained already: leave out --train-on")
+    try:
+        return find_shipped(cell.method, cell.protocol)
+    except MissingWeightsError:
+        if load_method(cell.method).paper:
+            raise
+        return None
+
+
+def _pretrained(cell: Cell, weights: Shipped, settings: Settings, progress: Progress) -> Run:
+    """Return the run that scores shipped weights, if they are of the training that is asked for."""
+    protocol, arguments = configured(cell.protocol, settings.arguments.get(cell.protocol, {}))
+    params = weights.record.identity.params
+    method = load_method(cell.method).configured(
+        role=protocol.role, recipe=settings.recipe, overrides=params
+    )
+    data = _data(protocol, _shown(method, fits=False), settings.recipe, progress)
+    trained = weights.check_asked(
+        protocol, seed=cell.seed, recipe=settings.recipe, data=data, arguments=arguments
+    )
+    identity = Identity(
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        data=data,
+        method=method.name,
+        method_version=method.version,
+        params=dict(method.params()),
+        n_keypoints=trained.n_keypoints,
+        seed=cell.seed,
+        recipe=settings.recipe,
+        device=settings.device,
+        dependency=trained.dependency,
+        arguments=arguments,
+        pretrained=weights.content,
+    )
+    return Run(cell, method, protocol, identity, weights=weights)
 
 
 def _method(name: str, role: str, settings: Settings) -> Method:

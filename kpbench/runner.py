@@ -18,6 +18,7 @@ from kpbench.errors import (
     KpbenchError,
     MissingDataError,
     MissingPackageError,
+    MissingWeightsError,
     RecordError,
 )
 from kpbench.measure import measure
@@ -84,7 +85,7 @@ class Runner:
         """Return what the cell trains and scores, or what became of it when it cannot run."""
         try:
             run = resolve(cell, self.settings, self.progress)
-        except (MissingPackageError, MissingDataError) as error:
+        except (MissingPackageError, MissingDataError, MissingWeightsError) as error:
             return Outcome(cell, "skipped", str(error))
         except KpbenchError as error:
             return Outcome(cell, "failed", str(error), trace=traceback.format_exc())
@@ -177,6 +178,9 @@ class Runner:
 
     def _fitted(self, run: Run) -> tuple[Method, dict[str, float]]:
         """Return the method to score, and the seconds that it took, without those of others."""
+        if run.weights is not None:
+            run.method.load(run.weights.folder)
+            return run.method, {}
         needed = None if run.needed is None else self._needed(run, run.needed)
         if run.origin is not None and needed is not None:
             return needed, {}
@@ -245,6 +249,8 @@ class Runner:
             code["deviations"] = deviations
         if found := run.dependency_hash(self.settings.results):
             code["dependency"] = found
+        if run.weights is not None:
+            code["pretrained"] = run.weights.provenance()
         return {**machine, **code, **times}
 
 

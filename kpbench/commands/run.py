@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -40,21 +41,25 @@ def evaluate(
     jobs: Annotated[
         int, typer.Option(min=0, help="Cells side by side; 0: as many as there are cores for.")
     ] = 0,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Score shipped weights instead of training.")
+    ] = False,
     verbose: Annotated[bool, typer.Option(help="Print the traceback of a failure.")] = False,
 ) -> None:
     """Train and score methods on protocols; finished cells are kept and reused."""
     from kpbench.console import run_and_report
     from kpbench.plan import default_protocols, grid
+    from kpbench.pretrained import shipped_protocols
     from kpbench.registry import available
 
     settings = settings_from(results, recipe, device, precision, rerun, set_ or [])
+    settings = replace(settings, pretrained=pretrained)
+    methods = method or list(available("methods"))
     named = [*(protocol or []), *(test_on or [])]
-    cells = grid(
-        method or list(available("methods")),
-        named or default_protocols(),
-        parse_seeds(seeds),
-        train_on or [],
-    )
+    named = named or (shipped_protocols(methods) if pretrained else default_protocols())
+    cells = grid(methods, named, parse_seeds(seeds), train_on or [])
+    if pretrained:  # nothing is trained, so nothing has to be trained before
+        cells = [cell for cell in cells if cell.method in methods]
     raise typer.Exit(run_and_report(cells, settings, jobs=jobs, verbose=verbose))
 
 
@@ -100,17 +105,19 @@ def train(
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    model: Annotated[Path | None, typer.Option(help="A trained model's folder.")] = None,
-    method: Annotated[str, typer.Option(help="Or: the method of a finished run.")] = "distill_dkp",
-    protocol: Annotated[str, typer.Option(help="And its protocol.")] = "people_background",
-    results: Results = Path("results"),
+    method: Annotated[str, typer.Option(help="Whose shipped weights.")] = "distill_dkp",
+    protocol: Annotated[str, typer.Option(help="Trained on what.")] = "people_background",
+    model: Annotated[Path | None, typer.Option(help="Instead: a trained model's folder.")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Instead: the method's finished run in this folder.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for keypoints and overlays.")] = Path(
         "predictions"
     ),
 ) -> None:
     """Find keypoints in images: JSON, CSV, and an overlay PNG for each."""
-    from kpbench.own_images import find_model, predict_files
+    from kpbench.own_images import predict_files
+    from kpbench.pretrained import chosen_model
 
-    folder = model or find_model(results, method, protocol)
-    for path in predict_files(folder, images, output):
+    for path in predict_files(chosen_model(method, protocol, model, results), images, output):
         typer.echo(path)
