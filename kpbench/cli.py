@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from kpbench.commands import plugins, run, scores, speed
+from kpbench.commands import plugins, run, scores, speed, study
 from kpbench.data import commands as data
 from kpbench.errors import KpbenchError
 
@@ -31,6 +31,7 @@ app.command()(plugins.check)
 new.command("method")(plugins.new_method)
 app.add_typer(new, name="new")
 app.add_typer(data.app, name="data")
+app.add_typer(study.app, name="study")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -84,38 +84,74 @@ def run_and_report(
         jobs: cells side by side; 0: `default_jobs`.
         verbose: print the traceback of a failure.
     """
-    from kpbench.parallel_runs import default_jobs, evaluate_all
+    from kpbench.parallel_runs import default_jobs
 
     console = Console(highlight=False)
-    outcomes: list[Outcome] = []
     work = [(cell, settings) for cell in cells]
+    outcomes = run_work(console, work, jobs=jobs or default_jobs(settings), verbose=verbose)
+    if outcomes is None:
+        return 130
+    _print_scores(console, [found.record for found in outcomes if found.record is not None])
+    return print_summary(console, outcomes, settings.results)
+
+
+def run_work(
+    console: Console, work: Sequence[tuple[Cell, Settings]], *, jobs: int, verbose: bool
+) -> list[Outcome] | None:
+    """Run cells, print a line each, and return what became of them, None if it was interrupted.
+
+    Args:
+        console: where to print.
+        work: what to run, and how.
+        jobs: cells side by side.
+        verbose: print the traceback of a failure.
+    """
+    from kpbench.parallel_runs import evaluate_all
+
+    outcomes: list[Outcome] = []
     try:
         with (
-            progress_bar(console, len(cells)) as progress,
-            closing(evaluate_all(work, jobs or default_jobs(settings), progress)) as found,
+            progress_bar(console, len(work)) as progress,
+            closing(evaluate_all(work, jobs, progress)) as found,
         ):
             for outcome in found:
                 outcomes.append(outcome)
                 progress(1, 1, f"{outcome.cell}: {FINISHED}")
-                _print_outcome(console, outcome, verbose)
+                _print_outcome(console, outcome, _overrides(outcome, work), verbose)
     except KeyboardInterrupt:
-        done = len(outcomes)
-        console.print(f"stopped; {done} of {len(cells)} cells are kept in {settings.results}")
-        return 130
-    _print_scores(console, [found.record for found in outcomes if found.record is not None])
+        results = work[0][1].results
+        console.print(f"stopped; {len(outcomes)} of {len(work)} cells are kept in {results}")
+        return None
+    return outcomes
+
+
+def print_summary(console: Console, outcomes: Sequence[Outcome], results: Path) -> int:
+    """Print how many cells came to what, and return the exit code: 1 if one failed."""
     counts = {status: sum(o.status == status for o in outcomes) for status in COLOURS}
     console.print(", ".join(f"{n} {status}" for status, n in counts.items() if n))
-    console.print(f"records: {settings.results}", soft_wrap=True)
+    console.print(f"records: {results}", soft_wrap=True)
     return int(counts["failed"] > 0)
 
 
-def _print_outcome(console: Console, outcome: Outcome, verbose: bool) -> None:
+def _overrides(outcome: Outcome, work: Sequence[tuple[Cell, Settings]]) -> Mapping[str, Any]:
+    """Return the parameters that were set for a cell, which may be in the work several times."""
+    if outcome.record is None:
+        return {}
+    params = outcome.record.identity.params
+    named = [s.overrides.get(cell.method, {}) for cell, s in work if cell == outcome.cell]
+    return max((own for own in named if own.items() <= params.items()), key=len, default={})
+
+
+def _print_outcome(
+    console: Console, outcome: Outcome, overrides: Mapping[str, Any], verbose: bool
+) -> None:
     colour = COLOURS[outcome.status]
     text = f"[{colour}]{outcome.status:8}[/] {outcome.cell}"
+    arguments = {} if outcome.record is None else outcome.record.identity.arguments
+    if named := {**arguments, **overrides}:
+        text += f" ({escape(', '.join(f'{name}={value}' for name, value in named.items()))})"
     if outcome.status in ("ok", "cached") and outcome.record is not None:
         record = outcome.record
-        if arguments := record.identity.arguments:
-            text += f" ({', '.join(f'{name}={value}' for name, value in arguments.items())})"
         text += f": {_value(record.scores[record.evaluator])}"
         if outcome.status == "ok":
             text += f" in {sum(record.seconds.values()):.0f} s"

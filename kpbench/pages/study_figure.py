@@ -232,7 +232,7 @@ def _draw(figure: Figure, panels: Sequence[Panel], factor: int) -> None:
     figure.legend(
         [named[label] for label in order],
         [label.replace("_", " ") for label in order],
-        title="distilled layer, and references (bars: 95 % interval of the difference from AutoLink)",
+        title="distilled layer, and references; bars: 95 % interval of difference from AutoLink",
         title_fontsize=8.5,
         loc="outside lower center",
         ncols=5,
