@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from kpbench.commands import plugins, run, scores, speed, study
+from kpbench.commands import export, plugins, run, scores, speed, study
 from kpbench.data import commands as data
 from kpbench.errors import KpbenchError
 
@@ -23,6 +23,7 @@ app.command()(plugins.show)
 app.command()(run.evaluate)
 app.command()(run.train)
 app.command()(run.predict)
+app.command()(export.export)
 app.command()(scores.score)
 app.command()(scores.disagreement)
 app.command()(scores.leaderboard)

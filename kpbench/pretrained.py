@@ -185,7 +185,12 @@ def chosen_model(method: str, protocol: str, model: Path | None, results: Path |
         return model
     if results is not None:
         return find_model(results, method, protocol)
-    return find_shipped(method, protocol).folder
+    try:
+        return find_shipped(method, protocol).folder
+    except MissingWeightsError as error:
+        raise MissingWeightsError(
+            f"{error}; name a trained model of your own with --model or --results"
+        ) from error
 
 
 def find_model(results: Path, method: str, protocol: str) -> Path:

@@ -183,11 +183,15 @@ class Record(_Frozen):
         Raises:
             StorageError: the folder cannot be written.
         """
+        write_atomically(self.path(root), self.encoded())
+        return self.path(root)
+
+    def encoded(self) -> bytes:
+        """Return the content of the record's file."""
         text = json.dumps(
             self.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True, allow_nan=False
         )
-        write_atomically(self.path(root), text.encode() + b"\n")
-        return self.path(root)
+        return text.encode() + b"\n"
 
 
 def parse_record(path: Path) -> Record:

@@ -60,7 +60,12 @@ def test_overrides_are_json_or_text() -> None:
         (["score", "x.npz"], "name an --evaluator"),
         (["score", "x.npz", "--evaluator", "taichi/siarohn"], "did you mean taichi/siarohin"),
         (["score", "x.npz", "--evaluator", "taichi/siarohin"], "x.npz"),
-        (["predict", "x.png"], "run: kpbench evaluate -m distill_dkp -p people_background"),
+        (
+            ["predict", "x.png", "--results", "results"],
+            "run: kpbench evaluate -m distill_dkp -p people_background",
+        ),
+        (["predict", "x.png", "--method", "mean_shape"], "no weights of mean_shape"),
+        (["predict", "x.png", "--model", "a", "--results", "b"], "not both"),
         (["predict", "x.png", "--model", "nowhere"], "nowhere holds no trained model"),
         (["train", "autolink", "--output", "o"], "--images or a --protocol"),
         (["train", "autolink", "--output", "o", "--images", "none"], "there is no folder none"),

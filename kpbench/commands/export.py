@@ -1,0 +1,81 @@
+"""Write a trained detector for use elsewhere, or for shipping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kpbench.commands.options import RecipeOption
+from kpbench.errors import CheckpointError, InvalidInputError
+
+if TYPE_CHECKING:
+    from kpbench.api import ImageSet, Method
+
+CHECKED_ON = "people_background"
+"""Rendered on demand, with every signal that a method may read."""
+
+
+def export(
+    method: Annotated[str, typer.Argument(help="A method with a network, e.g. distill_dkp.")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="Trained on what.")
+    ] = CHECKED_ON,
+    onnx: Annotated[Path | None, typer.Option(help="Write an ONNX file.")] = None,
+    torch: Annotated[Path | None, typer.Option(help="Write a torch.export program.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Write into this folder `pretrained` of a plugin package.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Take this trained model, not shipped weights.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Take the finished run in this folder of records.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the run for --weights.")] = 0,
+    recipe: RecipeOption = "quick",
+) -> None:
+    """Write shipped or own weights as ONNX or torch.export, checked; or make weights to ship."""
+    if not (onnx or torch or weights):
+        raise InvalidInputError("say what to write: --onnx FILE, --torch FILE or --weights FOLDER")
+    if weights is not None:
+        _weights(method, protocol, weights, results, seed, recipe)
+    if onnx is not None or torch is not None:
+        from kpbench.export import export_onnx, export_torch
+        from kpbench.pretrained import chosen_model
+
+        fitted, images = _fitted(method, chosen_model(method, protocol, model, results))
+        for path, write in ((onnx, export_onnx), (torch, export_torch)):
+            if path is not None:
+                found = write(fitted, images, path)
+                typer.echo(f"{path}: keypoints as {method}'s own, largest difference {found:.1g}")
+
+
+def _fitted(name: str, folder: Path) -> tuple[Method, ImageSet]:
+    """Return the method and images on which what it is exported to is compared with it."""
+    from kpbench.checkpoint import load_model
+    from kpbench.registry import load_protocol
+
+    fitted = load_model(folder)
+    if fitted.name != name:
+        raise CheckpointError(f"{folder} holds a trained {fitted.name}, not {name}")
+    splits = load_protocol(CHECKED_ON).splits("smoke", signals=tuple(fitted.inputs))
+    return fitted, splits.test.images
+
+
+def _weights(
+    method: str, protocol: str, target: Path, results: Path | None, seed: int, recipe: str
+) -> None:
+    from kpbench.disagreement import find_run
+    from kpbench.export_weights import export_weights
+
+    if results is None:
+        raise InvalidInputError("--weights is made of a finished run: name its folder by --results")
+    record = find_run(results, method, protocol, seed=seed, recipe=recipe)
+    made = export_weights(results, record, target)
+    typer.echo(
+        f"{target / method / protocol}: {made.bytes / 1e6:.2f} MB; rounding moved keypoints by "
+        f"{made.largest:.2g} of the image at most, {made.mean:.2g} on average; not rounded: "
+        f"{', '.join(made.kept) or 'none'}"
+    )
