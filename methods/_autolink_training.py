@@ -34,10 +34,13 @@ class Distillation:
         self.teacher, self.layer, self.lambda_, self.gamma = teacher, LAYERS[layer], lambda_, gamma
         self.detector = copy.deepcopy(teacher.detector()).to(device).eval().requires_grad_(False)
 
-    def loss(self, perceptual: Tensor, student: Detection, teacher_images: Tensor) -> Tensor:
+    def taught(self, teacher_images: Tensor) -> Tensor:
+        """Return the teacher's embeddings of (B, 3, H, W) images in [-1, 1], one row an image."""
+        embedding: Tensor = getattr(self.detector(teacher_images), self.layer)
+        return embedding.flatten(1)
+
+    def loss(self, perceptual: Tensor, student: Detection, taught: Tensor) -> Tensor:
         """Return the sum of both losses, a scalar."""
-        with torch.no_grad():
-            taught = getattr(self.detector(teacher_images), self.layer)
         distance = cosine_loss(getattr(student, self.layer), taught)
         return self.lambda_ * perceptual + self.gamma * distance
 
@@ -137,15 +140,18 @@ def fit_autolink(
         MissingWeightsError: the perceptual backbone is not on this machine.
         CheckpointError: the resumable state is damaged or of another training.
     """
+    from kpbench.training.frozen import Frozen
     from kpbench.training.loop import Schedule, fit_module
 
     model = build_model(method, n_keypoints, seed)
     perceptual = PerceptualLoss(method.backbone).to(context.device)
     data = {"images": resized(method.pixels(images), method.image_size)}
+    frozen = {"wanted": Frozen(perceptual.wanted, of="images")}
     if distillation is not None:
         distillation.check(model.detector, method.image_size)
         teacher = distillation.teacher
         data["teacher"] = resized(teacher.pixels(images), teacher.image_size)
+        frozen["taught"] = Frozen(distillation.taught, of="teacher")
 
     def objective(batch: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         whole = batch["images"]
@@ -156,11 +162,12 @@ def fit_autolink(
             cells=method.mask_cells,
             ratio=method.mask_ratio,
             generator=generator,
-        ).to(whole.device)
+            device=whole.device,
+        )
         completed = model.reconstruct(whole, visible, detection, method.thickness)
-        loss: Tensor = perceptual(completed, whole)
+        loss: Tensor = perceptual.distance(completed, batch["wanted"])
         if distillation is not None:
-            loss = distillation.loss(loss, detection, batch["teacher"])
+            loss = distillation.loss(loss, detection, batch["taught"])
         return loss
 
     schedule = Schedule(
@@ -171,6 +178,6 @@ def fit_autolink(
         flip=method.flip,
         seed=seed,
     )
-    fit_module(model, objective, data, schedule, context)
+    fit_module(model, objective, data, schedule, context, frozen=frozen)
     edge_weights = model.edge_weights().detach().cpu().numpy()
     method.keep(model.detector.requires_grad_(False), edge_weights)

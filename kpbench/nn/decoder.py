@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kpbench.nn.detector import SLOPE, Resize, conv3
+from kpbench.nn.detector import conv3, leaky_relu
+from kpbench.nn.resize import Resize
 
 
 def _convolutions(inputs: int, outputs: int) -> list[nn.Module]:
     return [
         conv3(inputs, outputs),
         nn.BatchNorm2d(outputs),
-        nn.LeakyReLU(SLOPE),
+        leaky_relu(),
         conv3(outputs, outputs),
         nn.BatchNorm2d(outputs),
     ]
@@ -29,13 +30,13 @@ class UNet(nn.Module):
         """Build the layers; weights are those of PyTorch until `initialise`."""
         super().__init__()
         w = width
-        self.stem = nn.Sequential(conv3(inputs, w), nn.LeakyReLU(SLOPE))
+        self.stem = nn.Sequential(conv3(inputs, w), leaky_relu())
         self.down = nn.ModuleList(
-            nn.Sequential(*_convolutions(a, b), Resize(0.5), nn.LeakyReLU(SLOPE))
+            nn.Sequential(*_convolutions(a, b), Resize(0.5), leaky_relu())
             for a, b in ((w, 2 * w), (2 * w, 4 * w), (4 * w, 8 * w), (8 * w, 8 * w))
         )
         self.up = nn.ModuleList(
-            nn.Sequential(Resize(2), *_convolutions(a, b), nn.LeakyReLU(SLOPE))
+            nn.Sequential(Resize(2), *_convolutions(a, b), leaky_relu())
             for a, b in ((8 * w, 8 * w), (16 * w, 4 * w), (8 * w, 2 * w), (4 * w, w))
         )
         self.head = conv3(2 * w, outputs)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kpbench.errors import MissingWeightsError
 
@@ -99,6 +100,43 @@ class EfficientNetLite0(nn.Module):
         x = nn.functional.relu6(self._bn1(self._conv_head(self.stages(images, len(_STAGES))[-1])))
         logits: Tensor = self._fc(x.mean(dim=(2, 3)))
         return logits
+
+
+class _Product(nn.Linear):
+    """A 1 x 1 convolution as one matrix product, twice as fast on a CPU if channels lie last."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(conv.in_channels, conv.out_channels)
+        assert conv.bias is not None
+        self.weight.data, self.bias.data = conv.weight.data[:, :, 0, 0], conv.bias.data
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def fold(net: EfficientNetLite0) -> None:
+    """Put each batch norm of a frozen net into the convolution before it, for good.
+
+    The net then computes what it did in evaluation mode, up to rounding, at half the time; its
+    state dict is no longer that of the file.
+    """
+    net.eval()
+    block: nn.Module
+    for block in net.modules():
+        for conv, norm in _FOLDED:
+            if isinstance(getattr(block, norm, None), nn.BatchNorm2d) and hasattr(block, conv):
+                fused = fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm))
+                setattr(block, conv, _Product(fused) if fused.kernel_size == (1, 1) else fused)
+                setattr(block, norm, nn.Identity())
+
+
+_FOLDED = (
+    ("_conv_stem", "_bn0"),
+    ("_conv_head", "_bn1"),
+    ("_expand_conv", "_bn0"),
+    ("_depthwise_conv", "_bn1"),
+    ("_project_conv", "_bn2"),
+)
 
 
 def trained_efficientnet_lite0(file: Path | None = None) -> EfficientNetLite0:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kpbench.training.data import sent
+
 
 def random_grid_mask(
-    batch: int, size: tuple[int, int], *, cells: int, ratio: float, generator: torch.Generator
+    batch: int,
+    size: tuple[int, int],
+    *,
+    cells: int,
+    ratio: float,
+    generator: torch.Generator,
+    device: str | torch.device = "cpu",
 ) -> Tensor:
     """Draw which pixels stay visible: a grid of cells, each hidden with probability `ratio`.
 
@@ -20,9 +28,11 @@ def random_grid_mask(
         cells: cells along each side; pixels take the value of the nearest cell.
         ratio: probability in [0, 1] that a cell is hidden.
         generator: source of randomness, on the CPU so that all devices see the same mask.
+        device: where the mask is wanted.
 
     Returns:
-        (batch, 1, height, width) float32 on the CPU, 1 = visible.
+        (batch, 1, height, width) float32 on the device, 1 = visible.
     """
     noise = torch.rand((batch, 1, cells, cells), generator=generator)
-    return torch.nn.functional.interpolate((noise >= ratio).float(), size=size, mode="nearest")
+    visible = sent((noise >= ratio).float(), device)
+    return torch.nn.functional.interpolate(visible, size=size, mode="nearest")

@@ -8,14 +8,16 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from kpbench.errors import MissingWeightsError, UnknownNameError
 from kpbench.nn.efficientnet_lite0 import (
     EfficientNetLite0,
+    fold,
     random_efficientnet_lite0,
     trained_efficientnet_lite0,
 )
+from kpbench.nn.resize import bilinear
+from kpbench.training.speed import is_plain
 
 Backbone = Literal["vgg16", "efficientnet_lite0", "random"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
@@ -40,13 +42,14 @@ class Vgg16Features(nn.Module):
     def __init__(self) -> None:
         """Build the layers up to relu4_3, without weights."""
         super().__init__()
+        self.plain = is_plain()
         layers: list[nn.Module] = []
         self.taps: list[int] = []
         inputs = 3
         for stage, channels in enumerate(_VGG16_CHANNELS):
             layers += [nn.MaxPool2d(2)] if stage else []
             for outputs in channels:
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(not self.plain)]
                 inputs = outputs
             self.taps.append(len(layers) - 1)
         self.features = nn.Sequential(*layers)
@@ -56,7 +59,7 @@ class Vgg16Features(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return four maps of (B, 3, H, W) images in [0, 1]."""
         x = (images - self.mean) / self.std
-        x = interpolate(x, size=(224, 224), mode="bilinear", align_corners=False)
+        x = bilinear(x, (224, 224), plain=self.plain)
         found = []
         for i, layer in enumerate(self.features):
             x = layer(x)
@@ -69,8 +72,10 @@ class EfficientNetLite0Features(nn.Module):
     """The outputs of the first five stages (16 to 112 channels, 1/2 to 1/16 of the size)."""
 
     def __init__(self, net: EfficientNetLite0) -> None:
-        """Wrap a net, trained or random."""
+        """Wrap a net, trained or random, which is folded in place."""
         super().__init__()
+        if not is_plain():
+            fold(net)
         self.net = net
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -135,7 +140,8 @@ class PerceptualLoss(nn.Module):
         if backbone not in builders:
             raise UnknownNameError.of("perceptual backbone", backbone, BACKBONES)
         with torch.random.fork_rng(devices=[]):  # building layers draws weights to be replaced
-            self.features = builders[backbone]().eval().requires_grad_(False)
+            features = builders[backbone]().eval().requires_grad_(False)
+        self.features: nn.Module = features.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
         """Stay in evaluation mode: the normalisation statistics are frozen too."""
@@ -143,7 +149,29 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the distance of two (B, 3, H, W) batches with values in [-1, 1], a scalar."""
-        with torch.no_grad():
-            wanted = self.features(target / 2 + 0.5)
-        found = self.features(prediction / 2 + 0.5)
-        return torch.stack([(a - b).abs().mean() for a, b in zip(found, wanted, strict=True)]).sum()
+        return self.distance(prediction, self.wanted(target))
+
+    @torch.no_grad()
+    def wanted(self, target: Tensor) -> Tensor:
+        """Return what `distance` compares with, so that it can be computed once and kept.
+
+        Args:
+            target: (B, 3, H, W) in [-1, 1].
+
+        Returns:
+            (B, D) features, one row an image, without gradient.
+        """
+        return torch.cat(self._rows(target), dim=1)
+
+    def distance(self, prediction: Tensor, wanted: Tensor) -> Tensor:
+        """Return the distance of (B, 3, H, W) images from what `wanted` found, a scalar."""
+        found = self._rows(prediction)
+        parts = torch.split(wanted, [len(rows[0]) for rows in found], dim=1)
+        precise = torch.promote_types(found[0].dtype, torch.float32)
+        means = [(a - b).abs().mean(dtype=precise) for a, b in zip(found, parts, strict=True)]
+        return torch.stack(means).sum()
+
+    def _rows(self, images: Tensor) -> list[Tensor]:
+        """Return each map of images in [-1, 1] as (B, height * width * channels)."""
+        maps: list[Tensor] = self.features(images / 2 + 0.5)
+        return [found.permute(0, 2, 3, 1).flatten(1) for found in maps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,11 +75,15 @@ def draw(n_images: int, batch_size: int, *, flip: bool, seed: int, step: int) ->
     """
     batch_size = min(batch_size, n_images)
     epoch, at = divmod(step, n_images // batch_size)
-    order = torch.randperm(n_images, generator=_generator(seed, 0, epoch))
     generator = _generator(seed, 1, step)
-    rows = order[at * batch_size : (at + 1) * batch_size]
+    rows = _order(n_images, seed, epoch)[at * batch_size : (at + 1) * batch_size]
     flips = torch.rand(len(rows), generator=generator) < (0.5 if flip else 0.0)
     return Draw(rows, flips, generator)
+
+
+@functools.lru_cache(maxsize=2)
+def _order(n_images: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(n_images, generator=_generator(seed, 0, epoch))
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -96,8 +101,18 @@ def placed(pixels: Tensor, device: str) -> Tensor:
     return pixels.to(device)
 
 
+def sent(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """Return a small CPU tensor on the device, without waiting for what a GPU is busy with."""
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def take(pixels: Tensor, drawn: Draw, device: str | torch.device) -> Tensor:
     """Return drawn images of a uint8 tensor (N, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
-    batch = normalised(pixels[drawn.rows.to(pixels.device)].to(device))
-    mirrored = drawn.flips.to(device)[:, None, None, None]
-    return torch.where(mirrored, batch.flip(-1), batch)
+    if pixels.device.type == "cpu":
+        batch = sent(pixels[drawn.rows], device)
+    else:
+        batch = pixels[sent(drawn.rows, pixels.device)]
+    mirrored = sent(drawn.flips, device)[:, None, None, None]
+    return normalised(torch.where(mirrored, batch.flip(2), batch))

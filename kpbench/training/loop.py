@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import itertools
-import logging
-import signal
-import warnings
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
+from lightning import pytorch as lightning
 from torch import Tensor, nn
 
 from kpbench.api import FitContext
-from kpbench.errors import CheckpointError, TrainingError
-from kpbench.training.data import draw, placed, take
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import lightning.pytorch as lightning
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-    from lightning.pytorch.callbacks import ModelCheckpoint
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
+from kpbench.errors import TrainingError
+from kpbench.training.data import Draw, draw, placed, take
+from kpbench.training.frozen import Frozen, Outputs
+from kpbench.training.speed import cpu_threads, is_plain
+from kpbench.training.trainer import (
+    STATE,
+    build_trainer,
+    quiet,
+    resumable,
+    training_identity,
+    training_settings,
+)
 
 Objective = Callable[[Mapping[str, Tensor], torch.Generator], Tensor]
-"""From a batch (float (B, 3, H, W) in [-1, 1], by name) and a source of randomness to the loss."""
+"""From a batch (images float (B, 3, H, W) in [-1, 1] and rows (B, D) of frozen networks, by name)
+and a source of randomness to the loss."""
 
-CPU_THREADS = 2
-"""Training on a CPU uses this many threads, whatever the machine: another number rounds otherwise,
-and after some hundred steps that is another result for the same seed."""
-
-_FILE = "training.ckpt"
+READ_EVERY = {"cpu": 1, "cuda": 50}
+"""Steps between looks at the loss: a look waits for all that a GPU was given to do."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,7 @@ def fit_module(
     schedule: Schedule,
     context: FitContext,
     *,
+    frozen: Mapping[str, Frozen] | None = None,
     save_every: int = 500,
 ) -> None:
     """Train `module` in place and leave it on the device, in evaluation mode.
@@ -86,6 +85,8 @@ def fit_module(
         data: uint8 (N, H, W, 3) tensors with the same N, mirrored together; moved to the device.
         schedule: steps, batch size, optimiser, seed.
         context: device, precision, progress, and where to keep resumable checkpoints (if anywhere).
+        frozen: networks whose outputs for the images of a step join the batch under these names;
+            they are on the device, and are asked once an image where memory allows.
         save_every: steps between resumable checkpoints.
 
     Raises:
@@ -96,47 +97,30 @@ def fit_module(
     counts = {name: len(tensor) for name, tensor in data.items()}
     if min(counts.values()) < 2 or len(set(counts.values())) > 1:
         raise TrainingError(f"training needs the same number of images, two or more, got {counts}")
+    identity, resume = "", None
+    if context.checkpoints is not None:
+        identity = training_identity(asdict(schedule), data)
+        resume = resumable(context.checkpoints / STATE, identity)
+    threads = cpu_threads(schedule.batch_size, max(t[0, ..., 0].numel() for t in data.values()))
     data = {name: placed(tensor, context.device) for name, tensor in data.items()}
     module.to(context.device).train()
-    run = _Run(module, objective, data, schedule)
-    callbacks: list[lightning.Callback] = [_Report(context, schedule.steps)]
-    resume = None
-    if context.checkpoints is not None:
-        run.identity = _identity(schedule, data)
-        resume = _resumable(context.checkpoints / _FILE, run.identity)
-        callbacks.append(_saver(context.checkpoints, save_every))
-    with _quiet(), _restored_settings():
-        trainer = _trainer(schedule, context, callbacks)
+    run = _Run(module, objective, _Batches(data, frozen or {}, schedule, context.device))
+    run.losses = _Losses(schedule.steps, READ_EVERY[context.device])
+    run.identity = identity
+    report = _Report(context, schedule.steps)
+    with quiet(), training_settings(threads, context):
+        trainer = build_trainer(schedule.steps, context, [report], save_every)
         trainer.fit(run, _Forever(), ckpt_path=resume, weights_only=True)
     module.to(context.device).eval()
-    if not all(torch.isfinite(p).all() for p in module.parameters()):
-        raise TrainingError(f"weights are not finite after step {schedule.steps}; {_ADVICE}")
-
-
-def _trainer(
-    schedule: Schedule, context: FitContext, callbacks: list[lightning.Callback]
-) -> lightning.Trainer:
-    try:
-        return lightning.Trainer(
-            accelerator="gpu" if context.device == "cuda" else "cpu",
-            devices=1,
-            precision=context.precision,  # type: ignore[arg-type]
-            max_steps=schedule.steps,
-            max_epochs=-1,
-            callbacks=callbacks,
-            deterministic="warn" if context.device == "cuda" else None,
-            logger=False,
-            enable_checkpointing=context.checkpoints is not None,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (ValueError, MisconfigurationException) as error:
-        raise TrainingError(
-            f"cannot train on {context.device} with precision {context.precision!r}: {error}"
-        ) from error
+    _check_weights(module, schedule.steps)
 
 
 _ADVICE = "lower the learning rate, or train with precision 32-true"
+
+
+def _check_weights(module: nn.Module, step: int) -> None:
+    if not all(torch.isfinite(p).all() for p in module.parameters()):
+        raise TrainingError(f"weights are not finite after step {step}; {_ADVICE}")
 
 
 class _Forever(Iterable[int]):
@@ -146,41 +130,111 @@ class _Forever(Iterable[int]):
         return itertools.repeat(0)
 
 
-class _Run(lightning.LightningModule):
-    """Lightning's view of a module, its loss and its data."""
+class _Batch(dict[str, Tensor]):
+    """Images and outputs of frozen networks, made when first asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.makers: dict[str, Callable[[], Tensor]] = {}
+
+    def __missing__(self, name: str) -> Tensor:
+        self[name] = self.makers[name]()
+        return self[name]
+
+
+class _Batches:
+    """What each step sees."""
 
     def __init__(
         self,
-        module: nn.Module,
-        objective: Objective,
         data: Mapping[str, Tensor],
+        frozen: Mapping[str, Frozen],
         schedule: Schedule,
+        device: str,
     ) -> None:
+        self.data, self.schedule, self.device = data, schedule, device
+        self.n_images = len(next(iter(data.values())))
+        draws = schedule.steps * min(schedule.batch_size, self.n_images)
+        self.outputs = {
+            name: Outputs(f, data[f.of], device, flip=schedule.flip, draws=draws)
+            for name, f in frozen.items()
+        }
+
+    def of(self, step: int) -> tuple[_Batch, torch.Generator]:
+        """Return the batch of a step and what its loss draws from."""
+        plan = self.schedule
+        drawn = draw(self.n_images, plan.batch_size, flip=plan.flip, seed=plan.seed, step=step)
+        batch = _Batch()
+        for name in self.data:
+            batch.makers[name] = partial(self._images, name, drawn)
+        for name, outputs in self.outputs.items():
+            images = partial(batch.__getitem__, outputs.frozen.of)
+            batch.makers[name] = partial(outputs, drawn, images)
+        return batch, drawn.generator
+
+    def _images(self, name: str, drawn: Draw) -> Tensor:
+        return take(self.data[name], drawn, self.device)
+
+
+class _Losses:
+    """The losses since the last look at them."""
+
+    def __init__(self, steps: int, every: int) -> None:
+        self.steps, self.every = steps, every
+        self.unread: list[tuple[int, Tensor]] = []
+        self.last = math.nan
+
+    def add(self, step: int, loss: Tensor) -> None:
+        """Take the loss of a step, counted from 1."""
+        self.unread.append((step, loss.detach()))
+        if len(self.unread) == self.every or step == self.steps:
+            self.read()
+
+    def read(self) -> None:
+        """Look at them.
+
+        Raises:
+            TrainingError: one is not finite; names the first such step.
+        """
+        unread, self.unread = self.unread, []
+        values = torch.stack([loss for _, loss in unread]).tolist() if unread else []
+        for (step, _), value in zip(unread, values, strict=True):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the loss is {value} at step {step} of {self.steps}; {_ADVICE}"
+                )
+            self.last = value
+
+
+class _Run(lightning.LightningModule):
+    """Lightning's view of a module, its loss and its data."""
+
+    losses: _Losses
+    identity: str
+
+    def __init__(self, module: nn.Module, objective: Objective, batches: _Batches) -> None:
         super().__init__()
         self.module = module
-        self.objective, self.data, self.schedule = objective, data, schedule
-        self.identity = ""
+        self.objective, self.batches = objective, batches
 
     def training_step(self, *_: Any) -> Tensor:
-        plan, step = self.schedule, self.global_step
-        n = len(next(iter(self.data.values())))
-        drawn = draw(n, plan.batch_size, flip=plan.flip, seed=plan.seed, step=step)
-        batch = {name: take(pixels, drawn, self.device) for name, pixels in self.data.items()}
-        loss = self.objective(batch, drawn.generator)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss.item()} at step {step + 1} of {plan.steps}; {_ADVICE}"
-            )
+        step = self.global_step
+        loss = self.objective(*self.batches.of(step))
+        self.losses.add(step + 1, loss)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
             [p for p in self.module.parameters() if p.requires_grad],
-            lr=self.schedule.learning_rate,
-            weight_decay=self.schedule.weight_decay,
+            lr=self.batches.schedule.learning_rate,
+            weight_decay=self.batches.schedule.weight_decay,
+            fused=None if is_plain() else True,
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save no state that cannot be trained on."""
+        self.losses.read()
+        _check_weights(self.module, self.global_step)
         checkpoint["kpbench"] = self.identity
 
 
@@ -193,87 +247,6 @@ class _Report(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any
     ) -> None:
-        self.context.progress(trainer.global_step, self.steps, f"loss {float(outputs['loss']):.3f}")
-
-
-def _saver(folder: Path, every: int) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename=Path(_FILE).stem,
-        every_n_train_steps=every,
-        save_top_k=1,
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
-    )
-
-
-def _identity(schedule: Schedule, data: Mapping[str, Tensor]) -> str:
-    """Hash what a resumed training must have in common with the one that was interrupted."""
-    digest = hashlib.sha256(repr(sorted(asdict(schedule).items())).encode())
-    for name in sorted(data):
-        digest.update(f"{name}{tuple(data[name].shape)}".encode())
-        digest.update(data[name].cpu().numpy().data)
-    return digest.hexdigest()
-
-
-def _resumable(path: Path, identity: str) -> Path | None:
-    """Return `path` when it holds a state of this training, None when there is none."""
-    if not path.is_file():
-        return None
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True).get("kpbench")
-    except Exception as error:
-        raise CheckpointError(
-            f"the training state {path} is damaged ({str(error).splitlines()[0]}); delete it to "
-            "train from the start"
-        ) from error
-    if found != identity:
-        raise CheckpointError(
-            f"the training state {path} is of other data or settings; delete it to train from the "
-            "start"
-        )
-    return path
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Lightning, whose messages are about choices that are not the user's."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\.")
-        warnings.filterwarnings("ignore", message=".*deterministic")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _restored_settings() -> Iterator[None]:
-    """Undo what Lightning leaves behind.
-
-    That is determinism flags, Ctrl-C turned into exit(1), and SIGTERM turned into exit(0).
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(CPU_THREADS)
-    flags = torch.are_deterministic_algorithms_enabled()
-    warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SIGTERMException as error:
-        raise SystemExit(128 + signal.SIGTERM) from error
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, interrupt)
-        raise error.__context__ from None
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(flags, warn_only=warn)
-        torch.backends.cudnn.benchmark = benchmark
+        last = pl_module.losses.last
+        text = "" if math.isnan(last) else f"loss {last:.3f}"
+        self.context.progress(trainer.global_step, self.steps, text)

@@ -1,0 +1,89 @@
+"""What frozen networks say of the training images: computed once where it fits, else each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kpbench.training.data import Draw, sent, take
+from kpbench.training.speed import is_plain
+
+BUDGET = 2**30
+"""Bytes that the outputs of one frozen network may take to be kept; a constant, so that no result
+depends on how much memory a machine has."""
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A network that is not trained, and what it looks at.
+
+    Attributes:
+        network: from float (B, 3, H, W) in [-1, 1] to (B, D), one row an image, each row a function
+            of its image alone.
+        of: name of the images among the training data.
+    """
+
+    network: Callable[[Tensor], Tensor]
+    of: str
+
+
+class Outputs:
+    """The outputs of a frozen network for the images of a step.
+
+    Where they take no more than `BUDGET` and each is needed twice or more on average, all are
+    computed before the first step, of every image and, if training mirrors, of its mirror image.
+    """
+
+    def __init__(
+        self, frozen: Frozen, pixels: Tensor, device: str, *, flip: bool, draws: int
+    ) -> None:
+        """Compute nothing yet.
+
+        Args:
+            frozen: the network.
+            pixels: uint8 (N, H, W, 3), all images.
+            device: of the training.
+            flip: whether training mirrors.
+            draws: how many images all steps take.
+        """
+        self.frozen, self.pixels, self.device = frozen, pixels, device
+        self.entries = len(pixels) * (2 if flip else 1)
+        self.worthwhile = draws >= 2 * self.entries and not is_plain()
+        self.known: Tensor | None = None
+
+    def __call__(self, drawn: Draw, images: Callable[[], Tensor]) -> Tensor:
+        """Return the (B, D) outputs of the drawn images, without gradient.
+
+        Args:
+            drawn: which images.
+            images: makes the (B, 3, H, W) batch; called where the outputs are not kept.
+        """
+        with torch.no_grad():
+            if self.worthwhile and self.known is None:
+                self._compute()
+            if self.known is None:
+                return self.frozen.network(images())
+            rows = drawn.rows + len(self.pixels) * drawn.flips
+            return self.known[sent(rows, self.device)]
+
+    def _compute(self) -> None:
+        first = self._output(0, 1)
+        if self.entries * first.nbytes > BUDGET:
+            self.worthwhile = False
+            return
+        self.known = first.new_empty(self.entries, first.shape[1])
+        for at in range(0, self.entries, _CHUNK):
+            stop = min(at + _CHUNK, self.entries)
+            self.known[at:stop] = self._output(at, stop)
+
+    def _output(self, start: int, stop: int) -> Tensor:
+        """Return the outputs of some entries: all images in order, then their mirror images."""
+        entry = torch.arange(start, stop)
+        flips = entry >= len(self.pixels)
+        drawn = Draw(entry % len(self.pixels), flips, torch.Generator())
+        return self.frozen.network(take(self.pixels, drawn, self.device))
