@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from kpbench.runner import Outcome, Settings
     from kpbench.scorefile import Unscored
     from kpbench.testing import Checked
-    from kpbench.throughput import Throughput
+    from kpbench.throughput import Unmeasured
+    from kpbench.throughput_records import SpeedRecord
 
 COLOURS = {"ok": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
 FINISHED = "finished"
@@ -213,6 +214,7 @@ def _mean_score(runs: Sequence[Record], evaluator: str) -> str:
 def _who(record: Record) -> str:
     trained_on = record.identity.trained_on
     origin = "" if trained_on is None else f", trained on {trained_on.protocol}"
+    origin += ", pretrained" if record.identity.pretrained else ""
     return f"{record.identity.method}{origin}"
 
 
@@ -262,14 +264,16 @@ def print_disagreement(record: Record, verdicts: Sequence[Verdict], *, as_json: 
         console.print(line, markup=False, soft_wrap=True)
 
 
-def print_throughput(found: Sequence[Throughput], *, as_json: bool) -> None:
+def print_throughput(found: Sequence[SpeedRecord | Unmeasured], *, as_json: bool) -> None:
     """Print throughput measurements as a table or as JSON."""
+    from kpbench.throughput_table import table
+
     if as_json:
-        print(json.dumps([row.as_dict() for row in found], allow_nan=False))  # noqa: T201
+        print(json.dumps([row.as_json() for row in found], allow_nan=False))  # noqa: T201
         return
     console = Console(highlight=False)
     for row in found:
-        console.print(row.table())
+        console.print(table(row))
 
 
 def report_checks(found: Sequence[Checked]) -> int:

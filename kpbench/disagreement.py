@@ -113,7 +113,8 @@ def find_run(
 ) -> Record:
     """Return the record of a finished run; the latest one if several differ in parameters.
 
-    Runs with protocol arguments, or trained on another protocol, count only if there is no other.
+    Runs with protocol arguments, trained on another protocol or of shipped weights count only if
+    there is no other.
 
     Raises:
         InvalidInputError: there is none; holds the command that makes it.
@@ -168,7 +169,8 @@ def kept_predictions(results: Path, record: Record) -> Path | None:
 
 def _preference(record: Record) -> tuple[bool, bool, str]:
     who = record.identity
-    return who.trained_on is None, not who.arguments, str(record.provenance.get("finished", ""))
+    plain = who.trained_on is None and who.pretrained is None
+    return plain, not who.arguments, str(record.provenance.get("finished", ""))
 
 
 def _verdict(

@@ -15,7 +15,7 @@ from typing import Any
 from kpbench.api import EvaluationProtocol
 from kpbench.checkpoint import content_hash, read_about, read_arrays
 from kpbench.errors import CheckpointError, InvalidInputError, MissingWeightsError
-from kpbench.records import Identity, Record, parse_record
+from kpbench.records import Identity, Record, parse_record, read_record
 from kpbench.registry import available, find
 
 FOLDER, RECORD = "pretrained", "record.json"
@@ -194,18 +194,28 @@ def chosen_model(method: str, protocol: str, model: Path | None, results: Path |
 
 
 def find_model(results: Path, method: str, protocol: str) -> Path:
-    """Return the model of a finished run; `paper` before `quick`, then the lowest seed.
+    """Return the model of a finished run.
+
+    Runs with protocol arguments count only if there is no other; `paper` comes before `quick`, then
+    the lowest seed.
 
     Raises:
         CheckpointError: there is none; says how to train it.
+        RecordError: a record is corrupt.
     """
-    found = sorted((results / protocol / method).glob("*.model"))
+    records = map(read_record, sorted((results / protocol / method).glob("*.json")))
+    found = [
+        record.identity
+        for record in records
+        if record.status == "ok" and record.identity.file(results, "model").is_dir()
+    ]
     if not found:
         raise CheckpointError(
             f"no trained {method} for {protocol} in {results}; "
             f"run: kpbench evaluate -m {method} -p {protocol} --results {results}"
         )
-    return found[0]
+    best = min(found, key=lambda who: (bool(who.arguments), who.recipe, who.seed, who.digest()))
+    return best.file(results, "model")
 
 
 def _listed(everything: Sequence[Shipped]) -> str:

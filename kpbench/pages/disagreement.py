@@ -54,6 +54,7 @@ def _section(record: Record, verdicts: list[Verdict]) -> list[str]:
     who = record.identity
     trained = "" if who.trained_on is None else f", trained on {who.trained_on.protocol}"
     arguments = settings({name: v for name, v in who.arguments.items() if name != "k"})
+    arguments += ", shipped weights" if who.pretrained else ""
     rows = [[f"`{name}`", *rest] for name, *rest in map(cells, verdicts)]
     below = remarks(verdicts)
     return [
