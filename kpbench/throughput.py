@@ -1,204 +1,252 @@
-"""How fast a method is: images per second, latency, memory, size and FLOPs."""
+"""How fast a method is: images per second, latency, memory, size, FLOPs, share of the peak."""
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from kpbench.api import FitContext, ImageSet, Method
-from kpbench.errors import KpbenchError
-from kpbench.provenance import collect
-from kpbench.registry import load_method
+from kpbench import throughput_memory as memory
+from kpbench.api import Method
+from kpbench.errors import KpbenchError, MissingWeightsError
+from kpbench.provenance import collect, now
+from kpbench.throughput_peak import arithmetic_of, measure_peak
+from kpbench.throughput_records import (
+    Gflop,
+    Inference,
+    Memory,
+    Peak,
+    Size,
+    SpeedRecord,
+    Spread,
+    Sweep,
+    Training,
+)
+from kpbench.throughput_training import (
+    PIXELS,
+    Case,
+    Operations,
+    StepClock,
+    fitted,
+    predict_operations,
+    step_operations,
+    time_steps,
+)
+from kpbench.timing import measure, random_weights_where_missing, timing
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from kpbench.run import Settings
 
-PIXELS = {"smoke": 32, "quick": 64, "paper": 128}
-N_KEYPOINTS = 16
-SHORT, LONG = 4, 16
-
 
 @dataclass(frozen=True)
-class Inference:
-    """`predict` on one batch size: median and spread over the repeats."""
-
-    batch: int
-    images_per_s: float
-    p50_ms: float
-    p95_ms: float
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """What was measured for one method, or why nothing could be."""
+class Unmeasured:
+    """Why the speed of a method could not be measured."""
 
     method: str
-    recipe: str
-    pixels: int
-    inference: Sequence[Inference] = ()
-    training_images_per_s: float | None = None
-    training_ms_per_step: float | None = None
-    values: int | None = None
-    gflop_per_image: float | None = None
-    peak_memory_mib: float | None = None
-    machine: dict[str, Any] | None = None
-    reason: str = ""
+    reason: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return plain JSON."""
         return asdict(self)
 
-    def table(self) -> Table:
-        """Return a table for the terminal."""
-        from rich.table import Table
-
-        title = f"{self.method}, {self.recipe}, {self.pixels} px"
-        table = Table("what", "measured", title=title, title_justify="left")
-        if self.reason:
-            table.add_row("not measured", self.reason)
-        for row in self.inference:
-            table.add_row(
-                f"predict, batch {row.batch}",
-                f"{row.images_per_s:,.0f} images/s, {row.p50_ms:.2f} ms (p95 {row.p95_ms:.2f})",
-            )
-        if self.training_images_per_s is not None:
-            table.add_row(
-                "train",
-                f"{self.training_images_per_s:,.1f} images/s, "
-                f"{self.training_ms_per_step:,.1f} ms a step",
-            )
-        for name, value, unit in (
-            ("kept values", self.values, ""),
-            ("predict", self.gflop_per_image, "GFLOP an image"),
-            ("peak memory", self.peak_memory_mib, "MiB"),
-        ):
-            if value is not None:
-                table.add_row(name, f"{value:,.6g} {unit}".strip())
-        return table
-
 
 def throughput_of(
-    name: str, settings: Settings, batches: Sequence[int], repeats: int
-) -> Throughput:
+    name: str,
+    settings: Settings,
+    batches: Sequence[int],
+    repeats: int,
+    *,
+    sweep: bool = False,
+) -> SpeedRecord | Unmeasured:
     """Measure one method on random images, K = 16.
 
-    Training speed is the difference between a run of 4 and one of 16 steps after a first of one,
-    so that imports and start-up do not count; it needs the parameters `steps` and `batch_size`.
-    Inference is the median of the repeats.
+    Where pretrained weights are not on the machine, random ones take their place and the record
+    says so.
+
+    Args:
+        name: of the method.
+        settings: recipe, device and precision.
+        batches: images in one call of `predict`.
+        repeats: calls of `predict` that are timed.
+        sweep: measure a training step for several K and sizes, too.
 
     Raises:
         UnknownNameError: no such method.
     """
-    pixels = PIXELS[settings.recipe]
-    if settings.device == "cuda":
-        import torch
-
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        fitted, step = _fit(name, settings, pixels)
-        images = _images(max(batches), pixels).restricted(fitted.inputs)
-        inference = [_inference(fitted, images[:batch], repeats) for batch in batches]
-        gflop = _gflop(fitted, images[:1])
-    except KpbenchError as error:
-        return Throughput(name, settings.recipe, pixels, reason=str(error))
-    return Throughput(
+    case = Case(
         name,
         settings.recipe,
-        pixels,
-        inference,
-        training_images_per_s=None if step is None else fitted.params()["batch_size"] / step,
-        training_ms_per_step=None if step is None else 1000 * step,
-        values=_values(fitted),
-        gflop_per_image=gflop,
-        peak_memory_mib=_peak_memory(settings.device),
-        machine=collect(settings.device),
+        settings.device,
+        settings.precision,
+        pixels=PIXELS[settings.recipe],
     )
+    case.configured()
+    try:
+        try:
+            return _measured(case, batches, repeats, sweep=sweep)
+        except MissingWeightsError:
+            with random_weights_where_missing() as replaced:
+                return _measured(case, batches, repeats, sweep=sweep, random=tuple(replaced))
+    except KpbenchError as error:
+        return Unmeasured(name, str(error))
 
 
-def _images(n: int, pixels: int) -> ImageSet:
-    rng = np.random.default_rng(0)
-    size = (n, pixels, pixels)
-    return ImageSet(
-        rng.integers(0, 256, (*size, 3), dtype=np.uint8),
-        depth=rng.integers(1000, 5000, size, dtype=np.uint16),
-        mask=rng.random(size) < 0.2,
-        frames=rng.integers(0, 256, (*size, 3), dtype=np.uint8),
-    )
-
-
-def _fit(name: str, settings: Settings, pixels: int) -> tuple[Method, float | None]:
-    """Return a method fitted for a few steps, and the seconds that one step takes."""
-    plugin = load_method(name)
-    dependency = None
-    if plugin.depends_on is not None:
-        dependency, _ = _fit(plugin.depends_on, settings, pixels)
-    params = plugin.configured(role="human36m", recipe=settings.recipe, overrides={}).params()
-    trains = {"steps", "batch_size"} <= set(params)
-    seconds = {}
-    for steps in (1, SHORT, LONG) if trains else (0,):
-        method = plugin.configured(
-            role="human36m",
-            recipe=settings.recipe,
-            overrides={"steps": steps} if trains else {},
-        )
-        images = _images(max(2 * int(params.get("batch_size", 1)), 2), pixels)
-        context = FitContext(
-            settings.device, settings.precision, settings.recipe, dependency=dependency
-        )
-        clock = time.perf_counter()
-        method.fit(
-            images.restricted(method.needs), n_keypoints=N_KEYPOINTS, seed=0, context=context
-        )
-        seconds[steps] = time.perf_counter() - clock
-    if not trains:
-        return method, None
-    return method, max(seconds[LONG] - seconds[SHORT], 1e-9) / (LONG - SHORT)
-
-
-def _inference(method: Method, images: ImageSet, repeats: int) -> Inference:
-    """Time `predict`, which returns numpy arrays and so waits for the device."""
-    for _ in range(3):
-        method.predict(images)
-    times = []
-    for _ in range(repeats):
-        clock = time.perf_counter()
-        method.predict(images)
-        times.append(time.perf_counter() - clock)
-    p50, p95 = np.quantile(times, [0.5, 0.95])
-    return Inference(len(images), float(len(images) / p50), float(1000 * p50), float(1000 * p95))
-
-
-def _gflop(method: Method, images: ImageSet) -> float:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        method.predict(images)
-    return float(counter.get_total_flops()) / 1e9
-
-
-def _values(method: Method) -> int:
-    """Count the numbers that a checkpoint of the method keeps."""
-    from safetensors.numpy import load
-
-    from kpbench.checkpoint import ARRAYS
-
-    with tempfile.TemporaryDirectory() as folder:
-        method.save(Path(folder))
-        path = Path(folder) / ARRAYS
-        return sum(a.size for a in load(path.read_bytes()).values()) if path.exists() else 0
-
-
-def _peak_memory(device: str) -> float | None:
-    if device != "cuda":
-        return None
+def _measured(
+    case: Case,
+    batches: Sequence[int],
+    repeats: int,
+    *,
+    sweep: bool,
+    random: tuple[str, ...] = (),
+) -> SpeedRecord:
     import torch
 
-    return float(torch.cuda.max_memory_allocated()) / 2**20
+    made = collect(case.device)
+    device_name = str(made["gpu"] if case.device == "cuda" else made["cpu"])
+    dependency = case.dependency()
+    (method, clock), training_mib = _trained(case, dependency)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        method.save(folder)
+        kept, predicted = _kept(folder), predict_operations(case, folder, method.params())
+        inference = [_inference(method, case, batch, repeats) for batch in sorted(set(batches))]
+        inference_mib = _inference_memory(method, case, folder, max(batches))
+    step, trained = step_operations(case, dependency) if case.trains else (None, None)
+    peaks = _peaks(case, clock, bool(predicted.computed), device_name)
+    return SpeedRecord(
+        method=method.name,
+        method_version=method.version,
+        recipe=case.recipe,
+        params=case.params,
+        n_keypoints=case.n_keypoints,
+        pixels=case.pixels,
+        device=case.device,
+        device_name=device_name,
+        precision=case.precision,
+        threads=torch.get_num_threads(),
+        random_weights=random,
+        inference=tuple(_with_share(row, predicted.computed, peaks) for row in inference),
+        training=_training(case, clock, step, peaks),
+        memory=Memory(
+            how=memory.HOW[case.device],
+            training_mib=training_mib,
+            inference_mib=inference_mib,
+            inference_batch=max(batches),
+        ),
+        size=Size(
+            kept=kept,
+            trained=trained,
+            predict=_gflop(predicted),
+            step=None if step is None else _gflop(step),
+        ),
+        peaks=tuple(peaks.values()),
+        sweep=_sweep(case) if sweep else None,
+        finished=now(),
+        provenance=made,
+    )
+
+
+def _trained(
+    case: Case, dependency: Method | None
+) -> tuple[tuple[Method, StepClock | None], float | None]:
+    """Return the fitted method, the clock of its steps, and the peak memory of training in MiB."""
+    if not case.trains:
+        return (fitted(case, dependency), None), None
+    if case.device == "cuda":
+        return memory.on_cuda(lambda: time_steps(case, dependency))
+    found = time_steps(case, dependency)
+    with tempfile.TemporaryDirectory() as name:
+        folder = None if dependency is None else Path(name)
+        if dependency is not None:
+            dependency.save(Path(name))
+        return found, memory.of_training(case, folder)
+
+
+def _inference(method: Method, case: Case, batch: int, repeats: int) -> Inference:
+    images = case.images(batch).restricted(method.inputs)
+    time = measure(lambda: method.predict(images), case.device, repeats=repeats)
+    return Inference(
+        batch=batch, images_per_s=1000 * batch / time.median_ms, time=Spread(**asdict(time))
+    )
+
+
+def _inference_memory(method: Method, case: Case, folder: Path, batch: int) -> float | None:
+    if case.device == "cuda":
+        images = case.images(batch).restricted(method.inputs)
+        return memory.on_cuda(lambda: method.predict(images))[1]
+    return memory.of_prediction(case, folder, dict(method.params()), batch)
+
+
+def _gflop(found: Operations) -> Gflop:
+    return Gflop(recipe=found.recipe / 1e9, computed=found.computed / 1e9)
+
+
+def _kept(folder: Path) -> int:
+    """Count the numbers in a checkpoint."""
+    from safetensors.numpy import load
+
+    files = folder.rglob("*.safetensors")
+    return sum(array.size for file in files for array in load(file.read_bytes()).values())
+
+
+def _peaks(
+    case: Case, clock: StepClock | None, predicts: bool, device_name: str
+) -> dict[str, Peak]:
+    """Return the peaks that something is compared with: `predict` computes in float32."""
+    import torch
+
+    wanted = {}
+    if predicts:
+        wanted["inference"] = (arithmetic_of("32-true", case.device), torch.get_num_threads())
+    if clock is not None:
+        wanted["training"] = (arithmetic_of(case.precision, case.device), clock.threads)
+    return {
+        use: measure_peak(
+            use,  # type: ignore[arg-type]
+            arithmetic,
+            case.device,
+            threads=threads,
+            device_name=device_name,
+        )
+        for use, (arithmetic, threads) in wanted.items()
+    }
+
+
+def _with_share(row: Inference, flop: float, peaks: dict[str, Peak]) -> Inference:
+    if "inference" not in peaks:
+        return row
+    share = flop * row.images_per_s / (1e12 * peaks["inference"].tflops)
+    return row.model_copy(update={"share_of_peak": share})
+
+
+def _training(
+    case: Case, clock: StepClock | None, step: Operations | None, peaks: dict[str, Peak]
+) -> Training | None:
+    """Return what the clock saw; None if the method never reported its progress."""
+    if clock is None:
+        return None
+    steps, milliseconds = clock.windows()
+    if not len(steps):
+        return None
+    time = timing(milliseconds)
+    images_per_s = 1000 * case.batch / time.median_ms
+    peak = peaks.get("training")
+    achieved = (0.0 if step is None else step.computed) * images_per_s / 1e12
+    printed = None if peak is None else peak.datasheet_tflops
+    return Training(
+        batch=case.batch,
+        images_per_s=images_per_s,
+        time=Spread(**asdict(time)),
+        steps=int(steps.sum()),
+        threads=clock.threads,
+        share_of_peak=None if peak is None else achieved / peak.tflops,
+        share_of_datasheet=None if printed is None else achieved / printed,
+    )
+
+
+def _sweep(case: Case) -> Sweep | None:
+    from kpbench.throughput_sweep import sweep
+
+    return sweep(case)

@@ -16,16 +16,34 @@ def throughput(
     recipe: RecipeOption = "quick",
     device: DeviceOption = "cpu",
     precision: Precision = "32-true",
-    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes; repeat.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Batch sizes; repeat.", min=1)] = None,
     repeats: Annotated[int, typer.Option(min=3)] = 20,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Also a training step against K and image size, of methods that have image_size.",
+        ),
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the records, e.g. leaderboards/speed; not kept without it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure images per second, latency, memory and size of methods."""
+    """Measure images per second, latency, memory, size and share of the peak of methods."""
     from kpbench.console import print_throughput
     from kpbench.registry import available
-    from kpbench.throughput import throughput_of
+    from kpbench.storage import check_writable
+    from kpbench.throughput import Unmeasured, throughput_of
 
     settings = settings_from(Path("results"), recipe, device, precision)
-    names = method or list(available("methods"))
-    found = [throughput_of(name, settings, batch or [1, 16, 64], repeats) for name in names]
+    if save is not None:
+        check_writable(save)
+    found = []
+    for name in method or available("methods"):
+        measured = throughput_of(name, settings, batch or [1, 16, 64], repeats, sweep=sweep)
+        found.append(measured)
+        if save is not None and not isinstance(measured, Unmeasured):
+            typer.echo(measured.save(save), err=True)
     print_throughput(found, as_json=as_json)
