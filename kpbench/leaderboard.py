@@ -3,80 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kpbench.board import Board, Row, read_boards
-from kpbench.pages import disagreement, transfer
+from kpbench.pages import disagreement, speed, transfer
 from kpbench.pages.markdown import HEAD, MISSING, settings, spread, table
+from kpbench.pages.plots import Plot, digest_in, is_current, write_plot
 from kpbench.pages.protocol import EXPLAIN, protocol_page
 from kpbench.pages.variants import in_a_table
 from kpbench.published import read_published, render_published
 from kpbench.storage import write_atomically
+from kpbench.throughput_records import all_speed_records
 
 _FURTHER = {
     disagreement.NAME: "The same detections under every evaluator",
     transfer.NAME: "Trained on one data set, tested on another",
+    speed.NAME: "Accuracy against speed",
 }
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """Everything that the records say, by the path of its file."""
+
+    pages: Mapping[Path, str]
+    plots: Mapping[Path, Plot]
+
+
 def write_pages(folder: Path) -> list[Path]:
-    """Write every page, remove those without records, and return the paths.
+    """Write every page and plot, remove those without records, and return the paths.
+
+    A plot is drawn again only when its numbers changed.
 
     Args:
-        folder: holds `results/` and `published.csv`; the pages go there.
+        folder: holds `results/`, `speed/` and `published.csv`; the pages go there.
 
     Raises:
         RecordError: a record, an artifact or the csv is corrupt; nothing is written.
         StorageError: the folder cannot be written.
     """
-    pages = render(folder)
-    for path, text in pages.items():
+    found = rendered(folder)
+    for path, text in found.pages.items():
         write_atomically(path, text.encode())
-    for path in _orphans(folder, pages):
+    for path, plot in found.plots.items():
+        if not is_current(path, plot):
+            write_plot(path, plot)
+    for path in _orphans(folder, found):
         path.unlink()
-    return list(pages)
+    return [*found.pages, *found.plots]
 
 
 def stale_pages(folder: Path) -> list[Path]:
-    """Return the pages that differ from what the records say, or have no records any more."""
-    pages = render(folder)
+    """Return the pages and plots that differ from the records, or have none any more."""
+    found = rendered(folder)
     stale = [
         path
-        for path, text in pages.items()
+        for path, text in found.pages.items()
         if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
-    return stale + _orphans(folder, pages)
+    stale += [path for path, plot in found.plots.items() if not is_current(path, plot)]
+    return stale + _orphans(folder, found)
 
 
-def _orphans(folder: Path, pages: Mapping[Path, str]) -> list[Path]:
-    return [
+def _orphans(folder: Path, found: Rendered) -> list[Path]:
+    pages = [
         path
         for path in sorted(folder.glob("*.md"))
-        if path not in pages and HEAD.strip() in path.read_text(encoding="utf-8")
+        if path not in found.pages and HEAD.strip() in path.read_text(encoding="utf-8")
     ]
+    plots = (path for path in sorted(folder.glob("*.png")) if path not in found.plots)
+    return pages + [path for path in plots if digest_in(path) is not None]
 
 
 def render(folder: Path) -> dict[Path, str]:
-    """Return the text of every page by its path.
+    """Return the text of every page by its path."""
+    return dict(rendered(folder).pages)
+
+
+def rendered(folder: Path) -> Rendered:
+    """Return every page and plot.
 
     These are an index, one page a protocol, `disagreement.md` of the runs whose predictions are
-    kept, `transfer.md` of the runs between protocols, and the numbers as papers report them.
+    kept, `transfer.md` of the runs between protocols, `speed.md` of what was measured for speed,
+    and the numbers as papers report them.
+
+    Raises:
+        RecordError: a record, an artifact or the csv is corrupt.
     """
-    results = folder / "results"
+    results, published = folder / "results", folder / "published.csv"
     boards = read_boards(results)
-    further = {
+    speeds = list(all_speed_records(folder / "speed"))
+    single = {
         disagreement.NAME: disagreement.disagreement_page(results),
         transfer.NAME: transfer.transfer_page(results),
     }
-    pages = {folder / name: text for name, text in further.items() if text is not None}
+    further = {name: text for name, text in single.items() if text is not None}
+    further |= speed.pages(speeds, boards)
+    pages = {folder / name: text for name, text in further.items()}
     for protocol in sorted({board.protocol for board in boards}):
         here = [board for board in boards if board.protocol == protocol]
         pages[folder / f"{protocol}.md"] = protocol_page(protocol, here)
-    published = folder / "published.csv"
     if published.is_file():
         pages[folder / "published.md"] = render_published(read_published(published))
-    index = _index(boards, [name for name in further if folder / name in pages])
-    return {folder / "README.md": index, **pages}
+    plots = {folder / name: plot for name, plot in speed.plots(speeds, boards).items()}
+    return Rendered({folder / "README.md": _index(boards, list(further)), **pages}, plots)
 
 
 def _index(boards: Sequence[Board], further: Sequence[str]) -> str:
