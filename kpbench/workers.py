@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ TICK = 0.2
 """Seconds between two looks at how far the processes are."""
 GRACE = 10.0
 """Seconds that a process has to clean up after it was told to stop."""
+AGAIN = 1.0
+"""Seconds after which it is told again."""
 IDLE = 60
 """Seconds after which an unused process ends, also when the program that started it was killed."""
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -56,9 +59,10 @@ class Worker:
             self._pool = ProcessPoolExecutor(
                 1, timeout=IDLE, env=_ONE_THREAD, initializer=_start, initargs=(self._process,)
             )
-        future: Future[Outcome] = self._pool.submit(
-            _work, cell, settings, self.mailbox, os.getpid()
-        )
+        with _without_interrupts():
+            future: Future[Outcome] = self._pool.submit(
+                _work, cell, settings, self.mailbox, os.getpid()
+            )
         self._future = future
         return future
 
@@ -71,13 +75,15 @@ class Worker:
         with suppress(OSError):
             progress(*json.loads(self.mailbox.read_text(encoding="utf-8")))
 
-    def interrupt(self) -> Future[Outcome] | None:
-        """Tell the process to stop, and return what to wait for."""
-        if self._future is None or self._future.done():
-            return None
+    @property
+    def running(self) -> Future[Outcome] | None:
+        """The cell that it runs, None if there is none."""
+        return None if self._future is None or self._future.done() else self._future
+
+    def interrupt(self) -> None:
+        """Tell the process to stop."""
         with suppress(OSError, ValueError):
             os.kill(int(self._process.read_text(encoding="utf-8")), signal.SIGTERM)
-        return self._future
 
     def close(self) -> None:
         """End the process."""
@@ -95,10 +101,19 @@ def workers(jobs: int) -> Generator[list[Worker], None, None]:
             yield list(workers)
         finally:
             try:
-                wait([future for worker in workers if (future := worker.interrupt())], GRACE)
+                _interrupt(workers)
             finally:
                 for worker in workers:
                     worker.close()
+
+
+def _interrupt(workers: Sequence[Worker]) -> None:
+    """Stop what runs; again where that was lost: an exception in a destructor is ignored."""
+    end = time.monotonic() + GRACE
+    while (busy := [w for w in workers if w.running]) and time.monotonic() < end:
+        for worker in busy:
+            worker.interrupt()
+        wait([future for worker in busy if (future := worker.running)], AGAIN)
 
 
 @contextmanager
@@ -118,21 +133,46 @@ def sigterm_raises() -> Generator[None, None, None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
+@contextmanager
+def _without_interrupts() -> Generator[None, None, None]:
+    """Hold Ctrl-C back, also from processes that are started here, until these can ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # when it starts, it lets Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 # What follows runs in the worker processes.
 
 
 def _start(process: Path) -> None:
     """Leave Ctrl-C to the parent, which sends SIGTERM, and say where to."""
+
+    def show(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):  # one in a destructor is sent again
+            sys.__unraisablehook__(lost)
+
+    sys.unraisablehook = show
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.write_text(str(os.getpid()), encoding="utf-8")
 
 
 def _work(cell: Cell, settings: Settings, mailbox: Path, parent: int) -> Outcome:
     """Run a cell; SIGTERM unwinds it as an interrupt does, so that no file stays half written."""
+    interrupted = 0.0
 
     def interrupt(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt("SIGTERM")
+        nonlocal interrupted
+        if time.monotonic() - interrupted > AGAIN / 2:  # a second one may not disturb the cleaning
+            interrupted = time.monotonic()
+            raise KeyboardInterrupt("SIGTERM")
 
     last = 0.0
 
