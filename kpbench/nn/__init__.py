@@ -2,7 +2,8 @@
 
 from kpbench.nn.decoder import UNet
 from kpbench.nn.detector import Detection, Detector, initialise
-from kpbench.nn.edge_map import edge_ends, edge_map
+from kpbench.nn.edge_map import edge_map
+from kpbench.nn.edge_map_reference import edge_ends, edge_map_reference
 from kpbench.nn.masking import random_grid_mask
 from kpbench.nn.perceptual import BACKBONES, PerceptualLoss
 from kpbench.nn.soft_argmax import soft_argmax
@@ -15,6 +16,7 @@ __all__ = [
     "UNet",
     "edge_ends",
     "edge_map",
+    "edge_map_reference",
     "initialise",
     "random_grid_mask",
     "soft_argmax",

@@ -1,0 +1,41 @@
+"""What the edge map's forward and backward pass in torch operations share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kpbench.nn.edge_map_reference import edge_ends
+
+BLOCK = 1 << 17
+"""Numbers in an intermediate result, about: it stays in a core's cache."""
+
+
+class Frames(NamedTuple):
+    """Each edge in a frame along itself; (B, E) each, lengths in sqrt(thickness).
+
+    So d^2 / thickness is the square across the edge plus the square of what exceeds half its
+    length along it.
+    """
+
+    middle_x: Tensor
+    middle_y: Tensor
+    unit_x: Tensor
+    unit_y: Tensor
+    half: Tensor
+    log_weight: Tensor
+
+
+def frames(points: Tensor, weights: Tensor, thickness: float) -> Frames:
+    """Return the frames of all edges of the (B, K, 2) points in [0, 1]."""
+    ends = (2 * points - 1).mul_(thickness**-0.5).permute(2, 0, 1)
+    first, second = edge_ends(points.shape[1], points.device)
+    start, end = ends.index_select(2, first), ends.index_select(2, second)
+    span, middle = end - start, (start + end) / 2
+    length = torch.hypot(span[0], span[1])
+    unit = span / length.clamp_min(torch.finfo(length.dtype).tiny)
+    unit[0] += length == 0  # any direction serves an edge without length
+    log_weight = weights.log().expand_as(length).contiguous()
+    return Frames(middle[0], middle[1], unit[0], unit[1], length / 2, log_weight)

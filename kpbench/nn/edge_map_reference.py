@@ -1,0 +1,49 @@
+"""The edge map as its formula reads: what the fast ones are measured and checked against."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kpbench.nn.soft_argmax import pixel_centres
+
+
+def edge_ends(n_keypoints: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Return the (E,) first and second keypoints of all E = K (K - 1) / 2 edges, first < second.
+
+    Example:
+        >>> [ends.tolist() for ends in edge_ends(3)]
+        [[0, 0, 1], [1, 2, 2]]
+    """
+    first, second = torch.triu_indices(n_keypoints, n_keypoints, offset=1, device=device)
+    return first, second
+
+
+def edge_map_reference(
+    points: Tensor, weights: Tensor, size: tuple[int, int], thickness: float
+) -> Tensor:
+    """Draw every edge at every pixel and take the maximum, by `kpbench.nn.edge_map`'s formula.
+
+    Computed in the type given, differentiated by autograd, with memory for all E maps. Where edges
+    tie they share the gradient.
+
+    Args:
+        points: (B, K, 2), (x, y) in [0, 1]; K at least 2.
+        weights: (E,) weights >= 0, in the order of `edge_ends`.
+        size: (height, width) of the map in pixels.
+        thickness: > 0.
+
+    Returns:
+        (B, 1, height, width).
+    """
+    first, second = edge_ends(points.shape[1], points.device)
+    ends = (2 * points - 1)[:, :, None, None]
+    start, span = ends[:, first], ends[:, second] - ends[:, first]
+    y, x = (2 * pixel_centres(n, points) - 1 for n in size)
+    pixel = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    squared = span.square().sum(-1)
+    along = ((pixel - start) * span).sum(-1) / torch.where(squared > 0, squared, 1)
+    nearest = start + along.clamp(0, 1)[..., None] * span
+    distance = (pixel - nearest).square().sum(-1)
+    drawn = weights[:, None, None] * torch.exp(-distance / thickness)
+    return drawn.amax(dim=1, keepdim=True)
