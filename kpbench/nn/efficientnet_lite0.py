@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad, relu6
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kpbench.errors import MissingWeightsError
@@ -33,9 +33,7 @@ class _SameConv2d(nn.Conv2d):
         excess = [max((-(-n // s) - 1) * s + k - n, 0) for n in x.shape[-2:]]
         (top, bottom), (left, right) = [(e // 2, e - e // 2) for e in excess]
         if top == bottom == left == right:
-            return torch.nn.functional.conv2d(
-                x, self.weight, self.bias, self.stride, top, self.dilation, self.groups
-            )
+            return conv2d(x, self.weight, self.bias, self.stride, top, self.dilation, self.groups)
         return super().forward(pad(x, (left, right, top, bottom)))
 
 
@@ -60,8 +58,8 @@ class _Block(nn.Module):
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = nn.functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = nn.functional.relu6(self._bn1(self._depthwise_conv(y)))
+        y = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         result: Tensor = x + y if self.adds else y
         return result
@@ -87,7 +85,7 @@ class EfficientNetLite0(nn.Module):
 
     def stages(self, images: Tensor, last: int) -> list[Tensor]:
         """Return the outputs of the first `last` stages for (B, 3, H, W) images in [0, 1]."""
-        x = nn.functional.relu6(self._bn0(self._conv_stem((images * 255 - 127) / 128)))
+        x = relu6(self._bn0(self._conv_stem((images * 255 - 127) / 128)))
         features, blocks = [], iter(self._blocks)
         for *_, repeats in _STAGES[:last]:
             for _ in range(repeats):
@@ -97,7 +95,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the (B, 1000) ImageNet logits of (B, 3, H, W) images in [0, 1]."""
-        x = nn.functional.relu6(self._bn1(self._conv_head(self.stages(images, len(_STAGES))[-1])))
+        x = relu6(self._bn1(self._conv_head(self.stages(images, len(_STAGES))[-1])))
         logits: Tensor = self._fc(x.mean(dim=(2, 3)))
         return logits
 
@@ -114,6 +112,29 @@ class _Product(nn.Linear):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class _Strided(nn.Module):
+    """A convolution of stride 2 with SAME padding as one that pads all sides alike: no copy.
+
+    A row and a column of zeros before the kernel make up for the odd pixel.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(pad(conv.weight, (1, 0, 1, 0))), conv.bias
+        self.before, self.groups = conv.kernel_size[0] // 2, conv.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        padding = [self.before + n % 2 for n in x.shape[-2:]]
+        return conv2d(x, self.weight, self.bias, 2, padding, 1, self.groups)
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Module:
+    fused = fuse_conv_bn_eval(conv, norm)
+    if fused.kernel_size == (1, 1):
+        return _Product(fused)
+    return _Strided(fused) if fused.stride == (2, 2) else fused
+
+
 def fold(net: EfficientNetLite0) -> None:
     """Put each batch norm of a frozen net into the convolution before it, for good.
 
@@ -125,8 +146,7 @@ def fold(net: EfficientNetLite0) -> None:
     for block in net.modules():
         for conv, norm in _FOLDED:
             if isinstance(getattr(block, norm, None), nn.BatchNorm2d) and hasattr(block, conv):
-                fused = fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm))
-                setattr(block, conv, _Product(fused) if fused.kernel_size == (1, 1) else fused)
+                setattr(block, conv, _folded(getattr(block, conv), getattr(block, norm)))
                 setattr(block, norm, nn.Identity())
 
 

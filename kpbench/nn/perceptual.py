@@ -28,9 +28,9 @@ _VGG16_COMMAND = (
 )
 _VGG16_CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 _STAGES = 5
-_UNIT = 1 / 7
-"""EfficientNet-Lite0's features have a spread of about 7; this brings them to that of VGG16's, so
-that the distance can be weighed against other losses as in the papers."""
+_UNITS = {"vgg16": 1.0, "efficientnet_lite0": 1 / 7, "random": 1 / 7}
+"""EfficientNet-Lite0's features have a spread of about 7; this brings distances to those of VGG16,
+so that they can be weighed against other losses as in the papers."""
 
 
 class Vgg16Features(nn.Module):
@@ -81,7 +81,7 @@ class EfficientNetLite0Features(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return five maps of (B, 3, H, W) images in [0, 1]."""
         images = images.contiguous(memory_format=torch.channels_last)
-        return [_UNIT * stage for stage in self.net.stages(images, _STAGES)]
+        return self.net.stages(images, _STAGES)
 
 
 def vgg16_file() -> Path:
@@ -141,6 +141,7 @@ class PerceptualLoss(nn.Module):
             raise UnknownNameError.of("perceptual backbone", backbone, BACKBONES)
         with torch.random.fork_rng(devices=[]):  # building layers draws weights to be replaced
             features = builders[backbone]().eval().requires_grad_(False)
+        self.unit = _UNITS[backbone]
         self.features: nn.Module = features.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
@@ -168,7 +169,10 @@ class PerceptualLoss(nn.Module):
         found = self._rows(prediction)
         parts = torch.split(wanted, [len(rows[0]) for rows in found], dim=1)
         precise = torch.promote_types(found[0].dtype, torch.float32)
-        means = [(a - b).abs().mean(dtype=precise) for a, b in zip(found, parts, strict=True)]
+        means = [
+            (a - b).abs().sum(dtype=precise) * (self.unit / a.numel())
+            for a, b in zip(found, parts, strict=True)
+        ]
         return torch.stack(means).sum()
 
     def _rows(self, images: Tensor) -> list[Tensor]:
