@@ -9,7 +9,7 @@ import torch
 from kpbench.api import Array
 from kpbench.people.body import BodyModel
 from kpbench.people.raster import depth_key, key_index, rasterize, rectangle_samples
-from kpbench.people.room import cast, place_boxes
+from kpbench.people.room import Boxes, RoomSurface, look, paint, place_boxes
 from kpbench.people.sampler import (
     EMPTY_ROOM_ATTEMPT,
     Settings,
@@ -61,8 +61,8 @@ def rastered(vertices: Array, faces: Array, size: int) -> tuple[Array, Array]:
     )
     depth, face = np.full(size * size, np.inf), np.full(size * size, -1)
     depth[found.sample], face[found.sample] = found.depth, found.face
-    torch.testing.assert_close(found.weights.sum(1), torch.ones(len(found.face)))
-    seen = found.interpolate(torch.as_tensor(vertices, dtype=torch.float32)[None])
+    torch.testing.assert_close(found.weights.sum(0), torch.ones(len(found.face)))
+    seen = found.interpolate(torch.as_tensor(vertices, dtype=torch.float32)[None]).T
     rays = pixel_rays(size, 1.0, (0.5, 0.5))[found.sample.numpy()]
     np.testing.assert_allclose(seen, rays * found.depth.numpy()[:, None], atol=2e-4)
     return depth, face
@@ -132,12 +132,16 @@ def test_a_body_as_ray_casting(stage: Stage) -> None:
         np.testing.assert_allclose(result[same], depth[same], atol=2e-4)
 
 
+def surface(boxes: Boxes, stage: Stage, size: int, texels: torch.Tensor) -> RoomSurface:
+    return paint(boxes, stage.camera, look(boxes, stage.camera, size), texels)
+
+
 def test_the_room_as_ray_casting(stage: Stage) -> None:
     size = 24
     rooms = [sample_room(Settings("room", occluders=1.0), "train", i) for i in range(2)]
     texels = packed_texels(texture_bank(0, "train").texels, CPU)
     boxes = place_boxes(rooms, stage.camera, stage.extent)
-    seen = cast(boxes, stage.camera, size, texels)
+    seen = surface(boxes, stage, size, texels)
     for image in range(2):
         centre = stage.camera.centre[image].tolist()
         rays = pixel_rays(size, float(stage.camera.focal[image]), (centre[0], centre[1]))
@@ -148,7 +152,7 @@ def test_the_room_as_ray_casting(stage: Stage) -> None:
         np.testing.assert_allclose(
             seen.point[:, image].T, position + world * depth[:, None], atol=1e-3
         )
-        normal = seen.normal[:, image].double().numpy().T
+        normal = seen.normal.flatten(1)[:, seen.face[image]].double().numpy().T
         np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-5)
         assert ((normal * world).sum(1) < 1e-6).all(), "surfaces face the camera"
 
@@ -184,17 +188,28 @@ def test_the_room_holds_person_and_camera(stage: Stage) -> None:
 def test_furniture_may_all_be_out_of_view(stage: Stage) -> None:
     rooms = [sample_room(Settings("room"), "train", i, EMPTY_ROOM_ATTEMPT) for i in range(2)]
     texels = packed_texels(texture_bank(0, "train").texels, CPU)
-    seen = cast(place_boxes(rooms, stage.camera, stage.extent), stage.camera, 8, texels)
+    seen = surface(place_boxes(rooms, stage.camera, stage.extent), stage, 8, texels)
     assert (seen.depth > 0).all() and seen.depth.isfinite().all()
 
 
 def test_rectangles_list_every_sample_once() -> None:
     low, high = torch.tensor([[1, 2], [0, 0], [3, 1]]), torch.tensor([[3, 2], [0, 2], [4, 2]])
-    owner, column, row = rectangle_samples(low, high)
+    owner, column, row = rectangle_samples(low.T.float(), high.T.float())
     listed = sorted(zip(owner.tolist(), column.tolist(), row.tolist(), strict=True))
     expected = [(0, c, 2) for c in (1, 2, 3)] + [(1, 0, r) for r in (0, 1, 2)]
     expected += [(2, c, r) for c in (3, 4) for r in (1, 2)]
     assert listed == expected
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 100, 1535, 4096])
+def test_rectangles_as_large_as_an_image_are_listed_exactly(width: int) -> None:
+    """Rows and columns come from float32 divisions, which must not round up to the next row."""
+    high = torch.tensor([[float(width - 1)], [4095.0]])
+    owner, column, row = rectangle_samples(torch.zeros(2, 1), high)
+    place = torch.arange(width * 4096)
+    assert len(owner) == len(place)
+    assert (row == torch.div(place, width, rounding_mode="floor")).all()
+    assert (column == place % width).all()
 
 
 def test_depth_keys_sort_by_depth_then_index() -> None:

@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import binary_dilation
 
 from kpbench.api import Array
-from kpbench.people import render
+from kpbench.people import pictures
 from kpbench.people.dataset import RenderedSet
 from kpbench.people.lighting import ShadowMap
 from kpbench.people.parallel import render_chunks
@@ -66,7 +66,7 @@ def test_mask_and_colour_have_no_subpixel_shift(monkeypatch: pytest.MonkeyPatch)
     def white(colour: torch.Tensor, *rest: object) -> torch.Tensor:
         return torch.ones_like(colour)
 
-    monkeypatch.setattr(render, "shade_body", white)
+    monkeypatch.setattr(pictures, "shade_body", white)
     found = chunk(GREY, pixels=64)
     linear = (found.images[..., 0] / 255) ** GAMMA
     background = linear[0, 0, 0]
@@ -160,15 +160,15 @@ def test_nobody_is_nearly_hidden(number: int, monkeypatch: pytest.MonkeyPatch) -
         return np.asarray(chunk(crowded, number).mask.sum((1, 2)) / alone)
 
     accepted = shares()
-    assert accepted.min() > render.LEAST_VISIBLE - 0.05  # counted in samples, checked in pixels
+    assert accepted.min() > pictures.LEAST_VISIBLE - 0.05  # counted in samples, checked in pixels
     assert accepted.min() < 0.95, "something does stand before somebody"
     assert digest(chunk(crowded, number)) == digest(chunk(crowded, number))
-    monkeypatch.setattr(render, "LEAST_VISIBLE", 0.0)
+    monkeypatch.setattr(pictures, "LEAST_VISIBLE", 0.0)
     assert shares().min() < 0.4, "without the rule somebody would be hidden"
 
 
 def test_a_room_that_keeps_hiding_its_person_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "LEAST_VISIBLE", 1.1)
+    monkeypatch.setattr(pictures, "LEAST_VISIBLE", 1.1)
     found = chunk(Settings("room", occluders=1.0))
     assert (found.mask == chunk(GREY).mask).all()
 

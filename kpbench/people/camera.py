@@ -33,9 +33,9 @@ class Camera:
 
     def project(self, points: Tensor) -> Tensor:
         """Return (B, M, 3): x and y in [0, 1] of the image, and depth along the optical axis."""
-        seen = self.to_camera(points)
-        xy = seen[..., :2] / seen[..., 2:] * self.focal[:, None, None] + self.centre[:, None]
-        return torch.cat([xy, seen[..., 2:]], dim=-1)
+        seen = self.to_camera(points).mT
+        xy = seen[:, :2] / seen[:, 2:] * self.focal[:, None, None] + self.centre[..., None]
+        return torch.cat([xy, seen[:, 2:]], dim=1).mT
 
     def rays(self, xy: Tensor) -> Tensor:
         """Return (B, M, 3) rays in camera axes with forward component 1, through (B, M, 2)."""
@@ -45,8 +45,11 @@ class Camera:
 
 def rotate(matrix: Tensor, points: Tensor) -> Tensor:
     """Return matrix @ point for (B, 3, 3) and (B, M, 3), without a reduced-precision product."""
-    x, y, z = (points[..., k, None] * matrix[:, None, :, k] for k in range(3))
-    return x + y + z
+    x, y, z = points.mT[:, None].unbind(2)  # planes, wherever the points lie in memory
+    rotated = x * matrix[:, :, 0, None]
+    rotated += y * matrix[:, :, 1, None]
+    rotated += z * matrix[:, :, 2, None]
+    return rotated.mT
 
 
 def axes_looking_along(forward: Tensor, roll: Tensor) -> Tensor:
@@ -86,7 +89,9 @@ def framing_camera(
     """
     middle = torch.zeros_like(points[:, 0])
     middle[:, 2] = points[..., 2].amax(1) / 2
-    radius = (points - middle[:, None]).norm(dim=-1).amax(1)
+    away = torch.empty_like(points, memory_format=torch.contiguous_format)
+    # rows in memory: the norm of planes rounds otherwise and takes ten times as long
+    radius = torch.sub(points, middle[:, None], out=away).norm(dim=-1).amax(1)
     level = torch.cos(elevation)
     forward = -torch.stack(
         [torch.cos(azimuth) * level, torch.sin(azimuth) * level, torch.sin(elevation)], dim=-1
@@ -95,9 +100,9 @@ def framing_camera(
     position = middle - forward * distance[:, None]
     position[:, 2].clamp_(min=LOWEST_CAMERA)
     rotation = axes_looking_along(forward, roll)
-    seen = rotate(rotation, points - position[:, None])
-    plane = seen[..., :2] / seen[..., 2:]
-    low, high = plane.amin(1), plane.amax(1)
+    seen = rotate(rotation, points - position[:, None]).mT
+    plane = seen[:, :2] / seen[:, 2:]
+    low, high = plane.amin(2), plane.amax(2)
     focal = fill / (high - low).amax(-1)
     centre = 0.5 + offset - (low + high) / 2 * focal[:, None]
     return Camera(position, rotation, focal, centre)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kpbench.api import Array
+from kpbench.people.places import flat, of_image
 from kpbench.people.raster import Fragments
 from kpbench.people.sampler import Identity
 from kpbench.people.texels import look_up
@@ -28,17 +29,21 @@ _TEXTURE_REPEATS = 1.6
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """The identities of a chunk, as tensors: B rows each (see `sampler.Identity`)."""
+    """The identities of a chunk, as tensors: B rows each (see `sampler.Identity`).
+
+    Attributes:
+        garments: (B, 4, 13) of each segment: texture, its repeats a metre across and along, and
+            its shade, 0 where the skin is bare.
+    """
 
     skin: Tensor
     hair: Tensor
     hair_length: Tensor
-    textures: Tensor
-    texture_scale: Tensor
     sleeves: Tensor
     legs: Tensor
     dress: Tensor
     thickness: Tensor
+    garments: Tensor
 
 
 def wardrobe(people: Sequence[Identity], device: torch.device) -> Wardrobe:
@@ -49,17 +54,52 @@ def wardrobe(people: Sequence[Identity], device: torch.device) -> Wardrobe:
         kind = torch.float32 if array.dtype.kind == "f" else None
         return torch.as_tensor(array, dtype=kind, device=device)
 
+    sleeves, legs = stack([p.sleeves for p in people]), stack([p.legs for p in people])
+    dress = stack([p.dress for p in people])
+    textures, scale = stack([p.textures for p in people]), stack([p.texture_scale for p in people])
     return Wardrobe(
         skin=stack([p.skin for p in people]),
         hair=stack([p.hair for p in people]),
         hair_length=stack([p.hair_length for p in people]),
-        textures=stack([p.textures for p in people]),
-        texture_scale=stack([p.texture_scale for p in people]),
-        sleeves=stack([p.sleeves for p in people]),
-        legs=stack([p.legs for p in people]),
-        dress=stack([p.dress for p in people]),
+        sleeves=sleeves,
+        legs=legs,
+        dress=dress,
         thickness=stack([p.thickness for p in people]),
+        garments=_garments(_worn_on(sleeves, legs, dress), textures, scale),
     )
+
+
+def _worn_on(sleeves: Tensor, legs: Tensor, dress: Tensor) -> Tensor:
+    """Return (B, 13): 0 the top, 1 the trousers, 2 the shoes, -1 nothing on each segment."""
+    always = torch.ones_like(dress)
+    found = torch.full((len(dress), 13), -1, device=dress.device)
+    for garment, parts, where in (
+        (1, (HIP,), always),
+        (1, (THIGH,), legs > 0),
+        (1, (SHIN, ANKLE), legs > 1),
+        (0, (HIP, THIGH), dress),
+        (0, (TORSO, WAIST), always),
+        (0, (UPPER_ARM,), sleeves > 0),
+        (0, (FOREARM,), sleeves > 1),
+        (2, (FOOT,), always),
+    ):
+        for part in parts:
+            found[:, part] = torch.where(where, garment, found[:, part])
+    return found
+
+
+def _garments(worn_on: Tensor, textures: Tensor, scale: Tensor) -> Tensor:
+    """Return `Wardrobe.garments` from textures (B, 3) and their scale (B, 2)."""
+    repeats = scale * _TEXTURE_REPEATS
+    leather = torch.ones_like(repeats[:, :1])
+    kinds = (
+        textures.float(),
+        torch.cat([repeats, leather], 1),
+        torch.cat([-repeats, leather], 1),  # cloth hangs from the top
+        torch.cat([leather, leather, leather * _SHOE_SHADE], 1),
+    )
+    found = torch.stack([values.gather(1, worn_on.clamp(min=0)) for values in kinds], 1)
+    return torch.where(worn_on[:, None] < 0, 0.0, found)
 
 
 def inflation(worn: Wardrobe, segment_weights: Tensor) -> Tensor:
@@ -87,57 +127,55 @@ def albedo(
         worn: what the B people wear.
         fragments: the n covered samples.
         segment: (V,) segment of each vertex.
-        rest: (n, 3) rest position of each fragment, metres.
+        rest: (3, n) rest position of each fragment, metres.
         eye: (B, 3) left eye at rest; places hair, lips and brows.
         texels: the texture bank, packed.
     """
     image = fragments.image
-    heaviest = fragments.weights.argmax(1, keepdim=True)
-    part = segment[fragments.corners.gather(1, heaviest)[:, 0]]
-    colour = worn.skin[image].T.contiguous()
-    _paint_head(colour, worn, image, part, rest, eye)
-    _paint_clothes(colour, worn, image, part, rest, texels)
-    return colour
+    part = segment.index_select(0, _heaviest(fragments))
+    colour = of_image(worn.skin, image).expand(3, len(image))
+    colour = _painted_head(colour, worn, image, part, rest, of_image(eye, image))
+    return _clothed(colour, worn, image, part, rest, texels)
 
 
-def _paint_head(
+def _heaviest(fragments: Fragments) -> Tensor:
+    """Return (n,) the corner of largest weight, the first of equal ones."""
+    (first, second, third), weights = fragments.corners, fragments.weights
+    heavier = torch.where(weights[1] > weights[0], second, first)
+    return torch.where(weights[2] > torch.maximum(weights[0], weights[1]), third, heavier)
+
+
+def _painted_head(
     colour: Tensor, worn: Wardrobe, image: Tensor, part: Tensor, rest: Tensor, eye: Tensor
-) -> None:
-    x = rest[:, 0]
-    back = rest[:, 1] - eye[image, 1]  # behind the eyes
-    up = rest[:, 2] - eye[image, 2]  # above the eyes
-    length = worn.hair_length[image]
+) -> Tensor:
+    x = rest[0]
+    back = rest[1] - eye[1]  # behind the eyes
+    up = rest[2] - eye[2]  # above the eyes
+    length = of_image(worn.hair_length, image)
     head = part == HEAD
     crown = up - 0.055 - 0.9 * back.clamp(min=0) > 0
     nape = (back > 0.11) & (up > -0.09 - 0.12 * (length == 2))
     hairy = head & (length > 0) & (crown | nape | ((back > 0.07) & (up > 0)))
     hairy = hairy | ((part == NECK) & (length == 2) & (back > 0.10))
-    strands = 0.85 + 0.09 * torch.sin(400 * x + 300 * rest[:, 1])
-    hair = worn.hair[image].T
-    lips = head & (up < -0.062) & (up > -0.08) & (x.abs() < 0.024) & (back < 0.02)
-    brows = head & (up > 0.016) & (up < 0.026) & (x.abs() > 0.012) & (x.abs() < 0.05)
+    strands = 0.85 + 0.09 * torch.sin(400 * x + 300 * rest[1])
+    hair = of_image(worn.hair, image)
+    aside = x.abs()
+    lips = head & (up < -0.062) & (up > -0.08) & (aside < 0.024) & (back < 0.02)
+    brows = head & (up > 0.016) & (up < 0.026) & (aside > 0.012) & (aside < 0.05)
     brows = brows & (back < 0.04)
-    colour[:, hairy] = (hair * strands)[:, hairy]
-    colour[:, part == EYE] = colour.new_tensor(_EYE_COLOUR)[:, None]
-    colour[:, lips] *= colour.new_tensor(_LIP_TINT)[:, None]
-    colour[:, brows] = hair[:, brows] * 0.8
+    eyes, tint = (colour.new_tensor(value)[:, None] for value in (_EYE_COLOUR, _LIP_TINT))
+    colour = torch.where(hairy, hair * strands, colour)
+    colour = torch.where(part == EYE, eyes, colour)
+    colour = torch.where(lips, colour * tint, colour)
+    return torch.where(brows, hair * 0.8, colour)
 
 
-def _paint_clothes(
+def _clothed(
     colour: Tensor, worn: Wardrobe, image: Tensor, part: Tensor, rest: Tensor, texels: Tensor
-) -> None:
-    def among(*parts: int) -> Tensor:
-        return torch.isin(part, part.new_tensor(parts))
-
-    sleeves, legs, dress = worn.sleeves[image], worn.legs[image], worn.dress[image]
-    top = among(TORSO, WAIST) | (dress & among(HIP, THIGH))
-    top = top | ((part == UPPER_ARM) & (sleeves > 0)) | ((part == FOREARM) & (sleeves > 1))
-    bottom = (part == HIP) | ((part == THIGH) & (legs > 0)) | (among(SHIN, ANKLE) & (legs > 1))
-    u, v = rest[:, 0] + 0.6 * rest[:, 1], rest[:, 2]
-    for garment, covered in enumerate((top, bottom & ~top)):
-        repeats = worn.texture_scale[image[covered], garment] * _TEXTURE_REPEATS
-        cloth = worn.textures[image[covered], garment]
-        colour[:, covered] = look_up(texels, cloth, u[covered] * repeats, -v[covered] * repeats)
-    shoes = part == FOOT
-    leather = look_up(texels, worn.textures[image[shoes], 2], u[shoes], v[shoes])
-    colour[:, shoes] = leather * _SHOE_SHADE
+) -> Tensor:
+    garments = worn.garments.transpose(0, 1).flatten(1)
+    place = flat(image, len(worn.skin), part, worn.garments.shape[2])
+    texture, across, along, shade = garments.index_select(1, place)
+    u, v = rest[0] + 0.6 * rest[1], rest[2]
+    cloth = look_up(texels, texture, u * across, v * along).mul_(shade)
+    return torch.where(shade > 0, cloth, colour)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from kpbench.people.camera import axes_looking_along, rotate
-from kpbench.people.raster import rasterize
+from kpbench.people.places import flat, marked, of_image
+from kpbench.people.raster import depth_map
 
 SHADOW_SIZE = 192
 _BIAS = 0.03
@@ -50,54 +51,62 @@ class ShadowMap:
         """
         share = torch.ones_like(point[0])
         x, y, z = self._position(image, point)
-        near = (x > -1) & (x < SHADOW_SIZE) & (y > -1) & (y < SHADOW_SIZE)
-        inside = near.nonzero(as_tuple=True)
-        image, x, y, z = image.expand_as(near)[inside], x[inside], y[inside], z[inside]
+        near = marked((torch.minimum(x, y) > -1) & (torch.maximum(x, y) < SHADOW_SIZE))
+        x, y, z = (values.index_select(0, near) for values in (x, y, z))
         left, top = x.floor(), y.floor()
-        total = torch.zeros_like(x)
         padded = torch.nn.functional.pad(self.depth, (1, 1, 1, 1), value=torch.inf)
+        side = SHADOW_SIZE + 2
+        corner = (top.long() + 1).mul_(side).add_(left.long()).add_(1)
+        corner = flat(image.index_select(0, near), len(padded), corner, side * side)
+        across = [1 - (left + right - x).abs_() for right in (0, 1)]
+        behind, total = z - _BIAS, torch.zeros_like(x)
         for down in (0, 1):
+            along = 1 - (top + down - y).abs_()
             for right in (0, 1):
-                column, row = left.long() + right + 1, top.long() + down + 1
-                lit = padded[image, row, column] > z - _BIAS
-                weight = (1 - (left + right - x).abs()) * (1 - (top + down - y).abs())
-                total = total + lit * weight
-        share[inside] = total
-        return share
+                seen = padded.flatten().index_select(0, corner + (down * side + right))
+                total += across[right] * along * (seen > behind)
+        return share.index_copy_(0, near, total)
 
     def _position(self, image: Tensor, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        away = point - self.centre[image].movedim(-1, 0)
-        axes = self.axes[image].movedim(-1, 0).movedim(-1, 0)  # (row, column, ...)
-        x, y, z = ((axis * away).sum(0) for axis in axes)
-        scale = self.scale[image]
+        away = point - of_image(self.centre, image)
+        axes = of_image(self.axes, image)  # (row, column, n)
+        x, y, z = (axis[0] * away[0] + axis[1] * away[1] + axis[2] * away[2] for axis in axes)
+        scale = of_image(self.scale, image)
         middle = SHADOW_SIZE / 2 - 0.5
         return x * scale + middle, y * scale + middle, z + _DISTANCE
 
 
-def shadow_map(surface: Tensor, faces: Tensor, lights: Lights) -> ShadowMap:
-    """Rasterise bodies (B, V, 3) from the sun."""
-    batch, size = len(surface), SHADOW_SIZE
+def shadow_map(surface: Tensor, centre: Tensor, faces: Tensor, lights: Lights) -> ShadowMap:
+    """Rasterise bodies (B, V, 3) around (B, 3) centres from the sun."""
+    size = SHADOW_SIZE
     axes = axes_looking_along(-lights.direction, torch.zeros_like(lights.direction[:, 0]))
-    centre = surface.mean(1)
-    seen = rotate(axes, surface - centre[:, None])
-    scale = (size / 2) / (seen[..., :2].abs().amax((1, 2)) * 1.05)
+    seen = rotate(axes, surface - centre[:, None]).mT
+    scale = (size / 2) / (seen[:, :2].abs().amax((1, 2)) * 1.05)
     screen = torch.cat(
-        [seen[..., :2] * scale[:, None, None] + size / 2, seen[..., 2:] + _DISTANCE], dim=-1
+        [seen[:, :2] * scale[:, None, None] + size / 2, seen[:, 2:] + _DISTANCE], dim=1
     )
-    found = rasterize(screen, faces, size)
-    depth = torch.full((batch, size * size), torch.inf, device=surface.device)
-    depth[found.image, found.sample] = found.depth
-    return ShadowMap(depth.view(batch, size, size), centre, axes, scale)
+    depth = depth_map(screen.mT, faces, size)
+    return ShadowMap(depth.view(-1, size, size), centre, axes, scale)
 
 
-def shade_room(colour: Tensor, normal: Tensor, lit: Tensor, lights: Lights) -> Tensor:
-    """Return lit colours (3, B, P) of the room from albedo, normals and lit share (B, P)."""
+def shade_room(colour: Tensor, normal: Tensor, face: Tensor, lit: Tensor, lights: Lights) -> Tensor:
+    """Return lit colours (3, n) of rooms.
+
+    Args:
+        colour: (3, n) albedo.
+        normal: (3, B, F) unit normals of the flat faces of B rooms.
+        face: (n,) which face it is, counted over all rooms.
+        lit: (n,) lit share.
+        lights: B of them.
+    """
     facing = sum(normal[k] * lights.direction[:, k, None] for k in range(3))
     assert isinstance(facing, Tensor)
-    sky = (0.75 + 0.25 * normal[2]) * 1.35
-    sun = (0.9 * facing.clamp(min=0) + 0.1) * (0.25 + 0.75 * lit)
-    ambient, direct = lights.ambient.T[..., None], lights.sun.T[..., None]
-    return colour * (ambient * sky + direct * sun)
+    sky = lights.ambient.T[..., None] * ((0.75 + 0.25 * normal[2]) * 1.35)
+    sun = (0.9 * facing.clamp(min=0) + 0.1).flatten().index_select(0, face)
+    sun *= 0.25 + 0.75 * lit
+    image = torch.div(face, normal.shape[2], rounding_mode="floor") if len(lights.sun) > 1 else face
+    direct = of_image(lights.sun, image) * sun
+    return direct.add_(sky.flatten(1).index_select(1, face)).mul_(colour)
 
 
 def shade_body(
@@ -113,8 +122,9 @@ def shade_body(
         image: (n,) index in the batch.
         lights: B of them.
     """
-    facing = (normal * lights.direction[image].T).sum(0).clamp(min=0)
-    headlight = -(normal * view[image].T).sum(0).clamp(max=0)
+    facing = (normal * of_image(lights.direction, image)).sum(0).clamp(min=0)
+    headlight = -(normal * of_image(view, image)).sum(0).clamp(max=0)
     sun = facing * (0.3 + 0.7 * lit) + 0.22 * headlight
     sky = 0.75 + 0.25 * normal[2]
-    return colour * (lights.ambient[image].T * sky + lights.sun[image].T * sun)
+    ambient, direct = of_image(lights.ambient, image), of_image(lights.sun, image)
+    return colour * (ambient * sky + direct * sun)

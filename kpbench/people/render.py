@@ -1,8 +1,7 @@
 """Renders a chunk of items: colour, depth, mask, joints and visibility.
 
 Items are always rendered in whole chunks, so that neither the number of items asked for nor the
-order of rendering changes a byte. Every pixel is the mean of 3 x 3 samples; depth and mask are
-those of the middle sample, which lies exactly at the pixel's centre.
+order of rendering changes a byte.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from torch import Tensor
 
 from kpbench.api import Array
 from kpbench.people.body import BodyModel
-from kpbench.people.camera import Camera
-from kpbench.people.clothes import Wardrobe, albedo, inflation, wardrobe
-from kpbench.people.lighting import Lights, ShadowMap, shade_body, shade_room, shadow_map
-from kpbench.people.raster import Fragments, rasterize
-from kpbench.people.room import RoomSurface, cast, place_boxes
+from kpbench.people.clothes import inflation, wardrobe
+from kpbench.people.lighting import Lights
+from kpbench.people.pictures import SUPERSAMPLE, Photographer, Pictures, Shots
+from kpbench.people.places import joined, part
+from kpbench.people.room import place_boxes
 from kpbench.people.sampler import (
-    EMPTY_ROOM_ATTEMPT,
     Scene,
     Settings,
     Split,
@@ -35,10 +33,8 @@ from kpbench.people.texels import packed_texels
 
 CHUNK = 16
 """Items rendered together."""
-SUPERSAMPLE = 3
-"""Samples along each side of a pixel; odd, so that one is at the pixel's centre."""
-LEAST_VISIBLE = 0.5
-"""Share of the person that furniture must leave visible; else the room is drawn again."""
+SAMPLES_AT_ONCE = 2**23
+"""Samples that a GPU takes at once; each needs about 400 bytes."""
 GAMMA = 1.15
 
 VISIBLE_WITHIN = (
@@ -87,78 +83,76 @@ class Renderer:
         self.settings, self.split, self.pixels, self.device = settings, split, pixels, device
         self._samples = pixels * SUPERSAMPLE
         self._model = BodyModel(device)
-        self._texels = packed_texels(scene_texels(settings, split), device)
+        texels = packed_texels(scene_texels(settings, split), device)
+        self._photographer = Photographer(settings, split, self._model, texels, self._samples)
 
-    @torch.no_grad()
+    @property
+    def chunks_at_once(self) -> int:
+        """How many chunks to render together, so that the device is busy: one on a CPU."""
+        if self.device.type == "cpu":
+            return 1
+        return max(1, SAMPLES_AT_ONCE // (CHUNK * self._samples**2))
+
     def chunk(self, number: int, moment: int = 0) -> Chunk:
         """Render items number * CHUNK and following, at the first or second moment."""
-        indices = range(number * CHUNK, (number + 1) * CHUNK)
-        scenes = [sample_scene(self.settings, self.split, index) for index in indices]
-        stage = set_stage(scenes, self._model, self.device)
-        worn = wardrobe([scene.identity for scene in scenes], self.device)
-        surface, normals = self._dressed(stage, worn, 0)
-        body = self._seen(stage.camera, surface)
-        room = self._room(scenes, stage, body)
-        if moment:
-            surface, normals = self._dressed(stage, worn, moment)
-            body = self._seen(stage.camera, surface)
-        if room is not None:
-            body = body.where(body.depth < room.depth[body.image, body.sample])
-        colour = self._colour(scenes, stage, worn, surface, normals, body, room)
-        return self._chunk(scenes, stage, moment, colour, body, room)
+        return self.chunks([number], moment)[0]
 
-    def _dressed(self, stage: Stage, worn: Wardrobe, moment: int) -> tuple[Tensor, Tensor]:
-        skin = stage.moments[moment].surface
-        normals = self._model.vertex_normals(skin)
-        thickness = inflation(worn, self._model.segment_weights)
-        return skin + normals * thickness[..., None], normals
-
-    def _seen(self, camera: Camera, surface: Tensor) -> Fragments:
-        screen = camera.project(surface)
-        screen[..., :2] *= self._samples
-        return rasterize(screen, self._model.faces, self._samples)
-
-    def _room(self, scenes: Sequence[Scene], stage: Stage, body: Fragments) -> RoomSurface | None:
-        """Draw rooms until each leaves enough of the first moment visible."""
-        if self.settings.background != "room":
-            return None
-        attempts = [0] * len(scenes)
-        while True:
-            rooms = [
-                sample_room(self.settings, self.split, scene.index, attempt)
-                for scene, attempt in zip(scenes, attempts, strict=True)
+    @torch.no_grad()
+    def chunks(self, numbers: Sequence[int], moment: int = 0) -> list[Chunk]:
+        """Render several chunks together; each has the bytes that `chunk` gives it."""
+        scenes = [self._scenes(number) for number in numbers]
+        stages = [set_stage(some, self._model, self.device) for some in scenes]
+        shots = joined([self._shots(*pair, moment) for pair in zip(scenes, stages, strict=True)])
+        count = len(shots.scenes)
+        # on a CPU, one at a time: its planes of samples stay in the cache
+        step = 1 if self.device.type == "cpu" else count
+        found = joined(
+            [
+                self._photographer.take(part(shots, slice(start, start + step)))
+                for start in range(0, count, step)
             ]
-            boxes = place_boxes(rooms, stage.camera, stage.extent)
-            found = cast(boxes, stage.camera, self._samples, self._texels)
-            hidden = _visible_share(body, found, len(scenes)) < LEAST_VISIBLE
-            again = [a + h for a, h in zip(attempts, hidden.tolist(), strict=True)]
-            if again == attempts or max(again) > EMPTY_ROOM_ATTEMPT:
-                return found
-            attempts = again
+        )
+        return [
+            self._chunk(some, stage, moment, part(found, slice(i * CHUNK, (i + 1) * CHUNK)))
+            for i, (some, stage) in enumerate(zip(scenes, stages, strict=True))
+        ]
 
-    def _colour(
-        self,
-        scenes: Sequence[Scene],
-        stage: Stage,
-        worn: Wardrobe,
-        surface: Tensor,
-        normals: Tensor,
-        body: Fragments,
-        room: RoomSurface | None,
-    ) -> Tensor:
-        """Return the picture (B, H, W, 3) uint8."""
-        lights = self._lights(scenes)
-        shadow = shadow_map(surface, self._model.faces, lights)
-        colour = self._background(scenes, room, shadow, lights)
-        rest = body.interpolate(stage.rest.surface.float())
-        eye = stage.rest.heads[:, self._model.bones["eye.L"]].float()
-        paint = albedo(worn, body, self._model.segment, rest, eye, self._texels)
-        normal = torch.nn.functional.normalize(body.interpolate(normals), dim=-1).T
-        lit = shadow.lit(body.image, body.interpolate(surface).T)
-        forward = stage.camera.rotation[:, 2]
-        shaded = shade_body(paint, normal, forward, lit, body.image, lights)
-        colour[:, body.image, body.sample] = shaded
-        return self._pixels(colour)
+    def _scenes(self, number: int) -> list[Scene]:
+        indices = range(number * CHUNK, (number + 1) * CHUNK)
+        return [sample_scene(self.settings, self.split, index) for index in indices]
+
+    def _shots(self, scenes: Sequence[Scene], stage: Stage, moment: int) -> Shots:
+        worn = wardrobe([scene.identity for scene in scenes], self.device)
+        thickness = inflation(worn, self._model.segment_weights)[..., None]
+        needed = [moment]
+        boxes = None
+        if self.settings.background == "room":
+            needed = [0, moment] if moment else [0]
+            rooms = [sample_room(self.settings, self.split, scene.index) for scene in scenes]
+            boxes = place_boxes(rooms, stage.camera, stage.extent)
+        skins = [stage.moments[i].surface for i in needed]
+        normals = [self._model.vertex_normals(skin) for skin in skins]
+        dressed = [s + n * thickness for s, n in zip(skins, normals, strict=True)]
+        xy = stage.camera.project(stage.moments[moment].joints)[..., :2]
+        column, row = (xy * self._samples).long().clamp(0, self._samples - 1).unbind(-1)
+        tint = torch.as_tensor(np.stack([scene.plain for scene in scenes]), device=self.device)
+        return Shots(
+            scenes=scenes,
+            camera=stage.camera,
+            extent=stage.extent,
+            boxes=boxes,
+            first=dressed[0] if len(dressed) > 1 else None,
+            surface=dressed[-1],
+            normals=normals[-1],
+            # the sum's rounding depends on the order in memory: vertex by vertex
+            middle=dressed[-1].transpose(0, 1).contiguous().mean(0),
+            rest=stage.rest.surface.float(),
+            eye=stage.rest.heads[:, self._model.bones["eye.L"]].float(),
+            worn=worn,
+            lights=self._lights(scenes),
+            plain=(tint.float().T[..., None] ** GAMMA)[..., 0].T,
+            joints=row * self._samples + column,
+        )
 
     def _lights(self, scenes: Sequence[Scene]) -> Lights:
         def stack(values: list[Array]) -> Tensor:
@@ -170,77 +164,31 @@ class Renderer:
             ambient=stack([scene.light.ambient for scene in scenes]),
         )
 
-    def _background(
-        self,
-        scenes: Sequence[Scene],
-        room: RoomSurface | None,
-        shadow: ShadowMap,
-        lights: Lights,
-    ) -> Tensor:
-        """Return linear colours (3, B, samples)."""
-        if room is None:
-            tint = torch.as_tensor(np.stack([scene.plain for scene in scenes]), device=self.device)
-            linear = tint.float().T[..., None] ** GAMMA
-            return linear.repeat(1, 1, self._samples**2)
-        image = torch.arange(len(scenes), device=self.device)[:, None]
-        return shade_room(room.colour, room.normal, shadow.lit(image, room.point), lights)
-
-    def _pixels(self, colour: Tensor) -> Tensor:
-        square = colour.clamp(0, 1).view(3, -1, self._samples, self._samples)
-        mean = torch.nn.functional.avg_pool2d(square, SUPERSAMPLE)
-        levels: Tensor = mean ** (1 / GAMMA) * 255 + 0.5
-        return levels.to(torch.uint8).permute(1, 2, 3, 0)
-
-    def _centres(self, samples: Tensor) -> Tensor:
-        """Return the middle sample of every pixel: (B, samples) -> (B, H, W)."""
-        middle = SUPERSAMPLE // 2
-        square = samples.view(-1, self._samples, self._samples)
-        return square[:, middle::SUPERSAMPLE, middle::SUPERSAMPLE]
-
-    def _chunk(
-        self,
-        scenes: Sequence[Scene],
-        stage: Stage,
-        moment: int,
-        images: Tensor,
-        body: Fragments,
-        room: RoomSurface | None,
-    ) -> Chunk:
+    def _chunk(self, scenes: Sequence[Scene], stage: Stage, moment: int, found: Pictures) -> Chunk:
         joints = stage.moments[moment].joints
-        shape = (len(scenes), self._samples**2)
-        depth = torch.zeros(shape, device=self.device) if room is None else room.depth.clone()
-        depth[body.image, body.sample] = body.depth
-        mask = torch.zeros(shape, dtype=torch.bool, device=self.device)
-        mask[body.image, body.sample] = True
-        millimetres = (self._centres(depth) * 1000).round().clamp(max=65535).int()
         projected = stage.camera.project(joints)
-        visible = _joints_visible(projected, stage, depth, self._samples)
+        visible = _joints_visible(projected, stage, found.joint_depth)
+        levels = found.colour.movedim(1, 0).contiguous() ** (1 / GAMMA) * 255 + 0.5
+        images = levels.to(torch.uint8).permute(1, 2, 3, 0)
+        millimetres = (found.depth * 1000).round().clamp(max=65535).int()
         return Chunk(
             images=images.contiguous().cpu().numpy(),
             depth=millimetres.cpu().numpy().astype(np.uint16),
-            mask=self._centres(mask).cpu().numpy(),
-            landmarks=projected[..., :2].cpu().numpy(),
-            joints=stage.camera.to_camera(joints).cpu().numpy(),
+            mask=found.mask.cpu().numpy(),
+            landmarks=projected[..., :2].contiguous().cpu().numpy(),
+            joints=stage.camera.to_camera(joints).contiguous().cpu().numpy(),
             visible=visible.cpu().numpy(),
             groups=np.array([scene.identity_id for scene in scenes]),
         )
 
 
-def _visible_share(body: Fragments, room: RoomSurface, batch: int) -> Tensor:
-    """Return (B,) the share of each person's samples that is before the room and its furniture."""
-    seen = body.image[body.depth < room.depth[body.image, body.sample]]
-    counts = [torch.bincount(image, minlength=batch) for image in (seen, body.image)]
-    return counts[0] / counts[1].clamp(min=1)
-
-
-def _joints_visible(projected: Tensor, stage: Stage, depth: Tensor, samples: int) -> Tensor:
+def _joints_visible(projected: Tensor, stage: Stage, first: Tensor) -> Tensor:
+    """Tell which joints (B, 32) are visible; `first` (B, 32): depth of the surface before them."""
     xy = projected[..., :2]
     inside = ((xy >= 0) & (xy < 1)).all(-1)
-    column, row = (xy * samples).long().clamp(0, samples - 1).unbind(-1)
-    first = torch.gather(depth, 1, row * samples + column)
     first = torch.where(first > 0, first, torch.inf)
     along_ray = stage.camera.rays(xy).norm(dim=-1)
     before = (projected[..., 2] - first) * along_ray
-    within = depth.new_tensor(VISIBLE_WITHIN) * (stage.stature[:, None] / 1.7)
+    within = first.new_tensor(VISIBLE_WITHIN) * (stage.stature[:, None] / 1.7)
     visible: Tensor = inside & (before < within)
     return visible

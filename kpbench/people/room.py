@@ -11,7 +11,8 @@ from torch import Tensor
 
 from kpbench.api import Array
 from kpbench.people.camera import Camera
-from kpbench.people.raster import depth_key, key_index, rectangle_samples
+from kpbench.people.places import flat, marked
+from kpbench.people.raster import depth_key, key_depth, key_index, rectangle_samples
 from kpbench.people.sampler import Room
 from kpbench.people.texels import look_up
 
@@ -21,6 +22,9 @@ _NEAR = 0.05
 _BOX_REPEATS = 1.1
 _CORRIDOR = 0.75
 """Half width, metres, of the space before the person that furniture leaves free."""
+_SIDE = [1, 1, 2, 2, 0, 3]
+"""Column of `Boxes.texture` and `Boxes.scale` for the faces -x, +x, -y, +y, -z and +z."""
+_OUTWARD = np.kron(np.eye(3), [-1, 1])
 _SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
 
 
@@ -44,10 +48,6 @@ class Boxes:
     scale: Tensor
     present: Tensor
 
-    def number(self, image: Tensor, box: Tensor) -> Tensor:
-        """Return the place of each image's box in a list of all boxes of all images."""
-        return image * self.present.shape[1] + box
-
 
 def _rows(values: Tensor, number: Tensor) -> Tensor:
     """Return (C, ...) values of the numbered boxes from (B, M, C); planes are fast to gather."""
@@ -59,7 +59,7 @@ def _to_local(turn: Tensor, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return x, y, z of vectors (3, ...) in axes turned by (2, ...) cosine and sine."""
     cos, sin = turn
     x, y, z = vector
-    return cos * x + sin * y, cos * y - sin * x, z
+    return (cos * x).add_(sin * y), (cos * y).sub_(sin * x), z
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,14 @@ class RoomSurface:
     Attributes:
         depth: (B, P) along the optical axis, metres.
         point: (3, B, P) world position.
-        normal: (3, B, P).
+        face: (B, P) which face it is: place in the (B, F) faces of all rooms, flattened.
+        normal: (3, B, F) of the faces.
         colour: (3, B, P) before lighting.
     """
 
     depth: Tensor
     point: Tensor
+    face: Tensor
     normal: Tensor
     colour: Tensor
 
@@ -139,51 +141,61 @@ def _room_size(size: Tensor, yaw: Tensor, camera: Tensor, extent: Tensor) -> Ten
     return torch.maximum(size, needed + MARGIN)
 
 
-def cast(boxes: Boxes, camera: Camera, size: int, texels: Tensor) -> RoomSurface:
-    """Return what the cameras see of the rooms at size x size samples."""
-    axis = (torch.arange(size, device=texels.device, dtype=torch.float32) + 0.5) / size
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(1, -1, 2)
-    plane = (grid - camera.centre[:, None]) / camera.focal[:, None, None]
-    x, y = plane[..., 0], plane[..., 1]  # (B, P)
-    r = camera.rotation[..., None]
-    ray = torch.stack([x * r[:, 0, k] + y * r[:, 1, k] + r[:, 2, k] for k in range(3)])
-    depth, box = _nearest(boxes, camera, ray, size)
-    point = camera.position.T[..., None] + ray * depth
-    return _surface(boxes, point, depth, box, texels)
+@dataclass(frozen=True)
+class RoomView:
+    """Where the rays through P = size * size samples meet the rooms.
+
+    Attributes:
+        ray: (3, B, P) world direction, of forward component 1.
+        depth: (B, P) along the optical axis, metres.
+        box: (B, P) which box it is.
+    """
+
+    ray: Tensor
+    depth: Tensor
+    box: Tensor
 
 
-def _nearest(boxes: Boxes, camera: Camera, ray: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return depth and box index (B, P) of the first surface on every ray."""
-    images = torch.arange(len(camera.position), device=ray.device)[:, None]
-    room = torch.zeros_like(images)
-    _, leave = _slabs(boxes, camera, images, room, ray)
-    key = depth_key(leave, torch.zeros((), dtype=torch.int64, device=ray.device))
+def look(boxes: Boxes, camera: Camera, size: int) -> RoomView:
+    """Return where the cameras' rays meet the rooms, at size x size samples."""
+    ray = _rays(camera, size)
+    batch, device = len(camera.position), ray.device
+    number = torch.arange(batch, device=device) * boxes.present.shape[1]
+    _, leave = _slabs(boxes, camera, number[:, None], ray)
+    key = depth_key(leave.flatten(), torch.zeros((), dtype=torch.int64, device=device))
     image, box, low, high = _rectangles(boxes, camera, size)
     owner, column, row = rectangle_samples(low, high)
-    image, box, sample = image[owner], box[owner], row * size + column
-    enter, leave = _slabs(boxes, camera, image, box, ray[:, image, sample])
-    hit = (enter < leave) & (enter > _NEAR)
-    place = image[hit] * size * size + sample[hit]
-    key = key.flatten().scatter_reduce(0, place, depth_key(enter[hit], box[hit]), "amin")
-    depth = (key >> 32).int().view(torch.float32)
-    return depth.view(ray.shape[1:]), key_index(key).view(ray.shape[1:])
+    sample = row.mul_(size).add_(column).long()
+    number = (image * boxes.present.shape[1] + box).index_select(0, owner)
+    place = flat(image.index_select(0, owner), batch, sample, size * size)
+    enter, leave = _slabs(boxes, camera, number, ray.flatten(1).index_select(1, place))
+    hit = marked((enter < leave) & (enter > _NEAR))
+    found = depth_key(enter.index_select(0, hit), box.index_select(0, owner.index_select(0, hit)))
+    key.scatter_reduce_(0, place.index_select(0, hit), found, "amin")
+    return RoomView(ray, key_depth(key).view(batch, -1), key_index(key).view(batch, -1))
 
 
-def _slabs(
-    boxes: Boxes, camera: Camera, image: Tensor, box: Tensor, ray: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the depths at which rays (3, ...) enter and leave their boxes."""
-    number = boxes.number(image, box)
+def _rays(camera: Camera, size: int) -> Tensor:
+    axis = (torch.arange(size, device=camera.focal.device, dtype=torch.float32) + 0.5) / size
+    x, y = ((axis - camera.centre[:, k, None]) / camera.focal[:, None] for k in range(2))
+    rotation = camera.rotation.movedim(-1, 0)[..., None]  # (world axis, B, camera axis, 1)
+    across = (x * rotation[:, :, 0])[:, :, None]
+    down = (y * rotation[:, :, 1])[..., None]
+    return (across + down).flatten(2).add_(rotation[:, :, 2])
+
+
+def _slabs(boxes: Boxes, camera: Camera, number: Tensor, ray: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the depths at which rays (3, ...) enter and leave their boxes, numbered (...)."""
     turn, half = _rows(boxes.turn, number), _rows(boxes.half, number)
     origin = _to_local(turn, _rows(camera.position[:, None] - boxes.centre, number))
-    enters, leaves = [], []
+    enter = leave = None
     for o, d, e in zip(origin, _to_local(turn, ray), half, strict=True):
-        inverse = 1 / torch.where(d.abs() < 1e-6, 1e-6, d)
-        near, wide = -o * inverse, (e * inverse).abs()
-        enters.append(near - wide)
-        leaves.append(near + wide)
-    enter = torch.maximum(torch.maximum(enters[0], enters[1]), enters[2])
-    leave = torch.minimum(torch.minimum(leaves[0], leaves[1]), leaves[2])
+        inverse = 1 / d.masked_fill(d.abs() < 1e-6, 1e-6)
+        near, wide = -o * inverse, inverse.mul_(e).abs_()
+        first, last = near - wide, near.add_(wide)
+        enter = first if enter is None else torch.maximum(enter, first, out=enter)
+        leave = last if leave is None else torch.minimum(leave, last, out=leave)
+    assert enter is not None and leave is not None
     return enter, leave
 
 
@@ -201,33 +213,38 @@ def _rectangles(boxes: Boxes, camera: Camera, size: int) -> tuple[Tensor, Tensor
     high = torch.where(whole, (seen[..., :2].amax(2) * size + 1).ceil(), size).clamp(max=size - 1)
     wanted = boxes.present[:, 1:] & before.any(-1) & (high >= low).all(-1)
     image, box = wanted.nonzero(as_tuple=True)
-    return image, box + 1, low[image, box].long(), high[image, box].long()
+    return image, box + 1, low[image, box].T, high[image, box].T
 
 
-def _surface(
-    boxes: Boxes, point: Tensor, depth: Tensor, box: Tensor, texels: Tensor
-) -> RoomSurface:
-    image = torch.arange(len(box), device=box.device)[:, None].expand_as(box)
-    number = boxes.number(image, box)
-    turn, half = _rows(boxes.turn, number), _rows(boxes.half, number)
-    local = _to_local(turn, point - _rows(boxes.centre, number))
-    share = [(p / e).abs() for p, e in zip(local, half, strict=True)]
-    on_z = (share[2] >= share[0]) & (share[2] >= share[1])
-    on_x = ~on_z & (share[0] >= share[1])
-    outward = torch.where(box == 0, -1.0, 1.0)
-    side = [torch.sign(p) * outward for p in local]
-    cos, sin = turn
-    flat_x = torch.where(on_x, side[0], 0.0)
-    flat_y = torch.where(on_x | on_z, 0.0, side[1])
-    normal = [
-        cos * flat_x - sin * flat_y,
-        sin * flat_x + cos * flat_y,
-        torch.where(on_z, side[2], 0.0),
-    ]
-    face = torch.where(on_z, torch.where(local[2] > 0, 3, 0), torch.where(on_x, 1, 2))
-    side_number = number * 4 + face
-    scale = boxes.scale.flatten()[side_number]
-    u = torch.where(on_x, local[1], local[0]) * scale
-    v = torch.where(on_z, local[1], -local[2]) * scale
-    colour = look_up(texels, boxes.texture.flatten()[side_number], u, v)
-    return RoomSurface(depth, point, torch.stack(normal), colour)
+def paint(boxes: Boxes, camera: Camera, seen: RoomView, texels: Tensor) -> RoomSurface:
+    """Return position, face and colour of what is seen of the rooms."""
+    batch, m = boxes.present.shape
+    point = camera.position.T[..., None] + seen.ray * seen.depth
+    image = torch.arange(batch, device=texels.device)[:, None]
+    number = flat(image, batch, seen.box, m)
+    parts = (boxes.centre, boxes.half, boxes.turn)
+    centre, half, turn = (_rows(values, number) for values in parts)
+    local = _to_local(turn, point - centre)
+    share = [(p / e).abs_() for p, e in zip(local, half, strict=True)]
+    on_z = share[2] >= torch.maximum(share[0], share[1])
+    on_x = (share[0] >= share[1]).logical_and_(~on_z)
+    across = torch.where(on_z, local[2], torch.where(on_x, local[0], local[1]))
+    # the faces of a box: -x, +x, -y, +y, -z, +z
+    on_y = ~(on_x | on_z)
+    face = on_z.byte() * 4 + on_y.byte() * 2 + (across > 0).byte()
+    face = number * 6 + face
+    scale = _rows(boxes.scale[..., _SIDE].flatten(1)[..., None], face)[0]
+    u = torch.where(on_x, local[1], local[0]).mul_(scale)
+    v = torch.where(on_z, local[1], -local[2]).mul_(scale)
+    texture = _rows(boxes.texture[..., _SIDE].flatten(1)[..., None], face)[0]
+    colour = look_up(texels, texture, u, v)
+    return RoomSurface(seen.depth, point, face, _normals(boxes), colour)
+
+
+def _normals(boxes: Boxes) -> Tensor:
+    """Return (3, B, 6 M) normals of all faces, into the room."""
+    cos, sin = (boxes.turn[..., k, None] for k in range(2))
+    x, y, z = torch.as_tensor(_OUTWARD, dtype=torch.float32, device=cos.device)
+    normal = torch.stack([cos * x - sin * y, sin * x + cos * y, z.expand(*cos.shape[:2], 6)])
+    normal[:, :, 0].neg_()
+    return normal.flatten(2)

@@ -49,8 +49,8 @@ def set_stage(scenes: Sequence[Scene], model: BodyModel, device: torch.device) -
         _moved(first, torch.cat([-middle, -floor[:, None]], 1)),
         _moved(second, _second_shift(middle, walked * (stature / ACTOR_HEIGHT)[:, None], second)),
     )
-    points = torch.cat([moment.surface for moment in moments], 1)
-    extent = torch.cat([points[..., :2].abs(), points[..., 2:]], -1).amax(1)
+    points = torch.cat([moment.surface.mT for moment in moments], 2).mT
+    extent = torch.cat([points[..., :2].abs().amax(1), points[..., 2:].amax(1)], -1)
     return Stage(rest, moments, _camera(scenes, points), extent, stature)
 
 

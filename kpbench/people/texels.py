@@ -20,8 +20,11 @@ def look_up(texels: Tensor, texture: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
     Nearest texel: the renderer averages several samples a pixel, which smooths more than enough.
     """
-    column = ((u - u.floor()) * SIZE).long().clamp_(max=SIZE - 1)
-    row = ((v - v.floor()) * SIZE).long().clamp_(max=SIZE - 1)
-    place = (texture * SIZE + row) * SIZE + column
+    column = (u - u.floor()).mul_(SIZE).int().clamp_(max=SIZE - 1)
+    row = (v - v.floor()).mul_(SIZE).int().clamp_(max=SIZE - 1)
+    place = (texture.int() * SIZE + row).mul_(SIZE).add_(column)
     packed = texels.index_select(0, place.flatten()).view(place.shape)
-    return torch.stack([(packed >> shift) & 255 for shift in (0, 8, 16)]) / 255
+    colour = torch.empty((3, *packed.shape), device=packed.device)
+    for plane, shift in zip(colour, (0, 8, 16), strict=True):
+        torch.div((packed >> shift).bitwise_and_(255), 255, out=plane)
+    return colour
