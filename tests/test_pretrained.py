@@ -23,6 +23,7 @@ from kpbench.cli import main
 from kpbench.errors import CheckpointError, ExportError, MissingWeightsError, RecordError
 from kpbench.export_weights import BOUND, halved
 from kpbench.leaderboard import render
+from kpbench.pages import picture
 from kpbench.plan import Cell
 from kpbench.pretrained import Shipped, all_shipped, find_model, find_shipped
 from kpbench.records import Record, all_records
@@ -377,6 +378,29 @@ def test_a_corrupt_record_is_named(results: Path, shelf: Path) -> None:
     (shelf / "shiny" / "toy_discs" / "record.json").write_text("{")
     with pytest.raises(RecordError, match="cannot be read"):
         find_shipped("shiny", "toy_discs")
+
+
+def test_the_picture_belongs_to_the_weights(
+    results: Path, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "METHODS", ("shiny",))
+    monkeypatch.setattr(picture, "PROTOCOLS", ("toy_discs",))
+    path = tmp_path / "people.png"
+    assert main(["picture", str(path)]) == 0
+    assert picture.is_current(path)
+    with Image.open(path) as drawn:
+        assert drawn.width > 200
+        assert len(drawn.convert("RGB").getcolors(drawn.width * drawn.height) or ()) > 20
+    place = shelf / "shiny" / "toy_discs"
+    state = {"k": np.array(3)}
+    write_checkpoint(place, load_model(place), state, {"sha256": content_hash(state)})
+    assert not picture.is_current(path)
+
+
+def test_the_picture_of_the_readme_is_current() -> None:
+    path = Path(__file__).resolve().parents[1] / "leaderboards" / "people.png"
+    assert picture.is_current(path), "run: kpbench picture leaderboards/people.png"
+    assert path.stat().st_size <= 200_000
 
 
 def in_tree() -> list[Shipped]:

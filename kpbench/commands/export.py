@@ -1,4 +1,4 @@
-"""Write a trained detector for use elsewhere, or for shipping."""
+"""Trained detectors for use elsewhere, for shipping, and what the shipped ones find."""
 
 from __future__ import annotations
 
@@ -50,6 +50,18 @@ def export(
             if path is not None:
                 found = write(fitted, images, path)
                 typer.echo(f"{path}: keypoints as {method}'s own, largest difference {found:.1g}")
+
+
+def picture(
+    output: Annotated[Path, typer.Argument(help="A PNG, e.g. leaderboards/people.png.")],
+) -> None:
+    """Draw what the shipped detectors find on test images of the rendered people."""
+    from kpbench.console import progress_bar
+    from kpbench.pages.picture import write_picture
+
+    with progress_bar() as progress:
+        write_picture(output, progress)
+    typer.echo(output)
 
 
 def _fitted(name: str, folder: Path) -> tuple[Method, ImageSet]:
