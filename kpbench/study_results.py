@@ -61,7 +61,8 @@ def read_study(results: Path) -> list[Studied]:
     """Return the study's runs below `results`, by recipe, device and the order of Table 1.
 
     Of several versions of a protocol or a method the newest is taken, of several other settings
-    that with most records. `smoke` runs, transfers and runs with arguments are no part of it.
+    that with most records. `smoke` runs, transfers, shipped weights and runs with arguments are no
+    part of it.
 
     Raises:
         RecordError: a record or an artifact is corrupt or missing.
@@ -81,6 +82,7 @@ def _takes_part(who: Identity) -> bool:
         who.protocol in DATASETS
         and who.recipe != "smoke"
         and who.trained_on is None
+        and who.pretrained is None
         and not who.arguments
         and _training(who) is not None
         and (point_of(who) is not None if who.method == BOTH else who.method in METHODS)
