@@ -27,6 +27,7 @@ _JITTER = {
     "r_hip": 0.06, "l_hip": 0.06, "r_ankle": 0.05, "l_ankle": 0.05,
 }  # fmt: skip
 """Standard deviation in radians; hinges (knees, elbows) are left as recorded."""
+_DEVIATIONS = np.repeat(list(_JITTER.values()), 3).reshape(-1, 3)
 WRIST_TWIST = 0.35
 """Largest random turn of the wrist about the forearm, radians."""
 
@@ -48,8 +49,9 @@ def sample_poses(rng: np.random.Generator, clips: Sequence[str]) -> tuple[Motion
     if rng.random() < UPPER_BODY_MIX:
         other = pick_pair(rng, pick(rng, clips)[0])
         local.update({joint: other.local[joint] for joint in UPPER_BODY})
-    for joint, deviation in _JITTER.items():
-        local[joint] = local[joint] @ from_rotation_vector(rng.normal(0, deviation, 3))
+    turns = from_rotation_vector(rng.normal(0, _DEVIATIONS))
+    for joint, turn in zip(_JITTER, turns, strict=True):
+        local[joint] = local[joint] @ turn
     return Motion(local, pair.position), name
 
 

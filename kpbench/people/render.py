@@ -33,8 +33,9 @@ from kpbench.people.texels import packed_texels
 
 CHUNK = 16
 """Items rendered together."""
-SAMPLES_AT_ONCE = 2**23
-"""Samples that a GPU takes at once; each needs about 400 bytes."""
+SAMPLES_AT_ONCE = {"cpu": 300_000, "cuda": 2**23}
+"""Samples worked on together: few enough for a CPU's cache, enough to fill a GPU (each takes about
+400 bytes)."""
 GAMMA = 1.15
 
 VISIBLE_WITHIN = (
@@ -87,11 +88,9 @@ class Renderer:
         self._photographer = Photographer(settings, split, self._model, texels, self._samples)
 
     @property
-    def chunks_at_once(self) -> int:
-        """How many chunks to render together, so that the device is busy: one on a CPU."""
-        if self.device.type == "cpu":
-            return 1
-        return max(1, SAMPLES_AT_ONCE // (CHUNK * self._samples**2))
+    def images_at_once(self) -> int:
+        """How many images are worked on together; changes no byte."""
+        return max(1, SAMPLES_AT_ONCE[self.device.type] // self._samples**2)
 
     def chunk(self, number: int, moment: int = 0) -> Chunk:
         """Render items number * CHUNK and following, at the first or second moment."""
@@ -103,15 +102,12 @@ class Renderer:
         scenes = [self._scenes(number) for number in numbers]
         stages = [set_stage(some, self._model, self.device) for some in scenes]
         shots = joined([self._shots(*pair, moment) for pair in zip(scenes, stages, strict=True)])
-        count = len(shots.scenes)
-        # on a CPU, one at a time: its planes of samples stay in the cache
-        step = 1 if self.device.type == "cpu" else count
-        found = joined(
-            [
-                self._photographer.take(part(shots, slice(start, start + step)))
-                for start in range(0, count, step)
-            ]
-        )
+        step = self.images_at_once
+        taken = [
+            self._photographer.take(part(shots, slice(start, start + step)))
+            for start in range(0, len(shots.scenes), step)
+        ]
+        found = joined(taken)
         return [
             self._chunk(some, stage, moment, part(found, slice(i * CHUNK, (i + 1) * CHUNK)))
             for i, (some, stage) in enumerate(zip(scenes, stages, strict=True))

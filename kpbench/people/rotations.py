@@ -18,12 +18,20 @@ def from_quaternion(quaternion: Array) -> Array:
     """
     unit = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
     w, x, y, z = np.moveaxis(unit, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    matrix = np.empty((*w.shape, 3, 3))
+    for place, value in (
+        ((0, 0), 1 - 2 * (y * y + z * z)),
+        ((0, 1), 2 * (x * y - w * z)),
+        ((0, 2), 2 * (x * z + w * y)),
+        ((1, 0), 2 * (x * y + w * z)),
+        ((1, 1), 1 - 2 * (x * x + z * z)),
+        ((1, 2), 2 * (y * z - w * x)),
+        ((2, 0), 2 * (x * z - w * y)),
+        ((2, 1), 2 * (y * z + w * x)),
+        ((2, 2), 1 - 2 * (x * x + y * y)),
+    ):
+        matrix[..., *place] = value
+    return matrix
 
 
 def from_rotation_vector(vector: Array) -> Array:

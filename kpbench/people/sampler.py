@@ -203,7 +203,7 @@ def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) 
         attempt: raised when the furniture of the attempt before hid most of the person.
     """
     if settings.studio:
-        room = _draw_room(_rng(settings, "train", _ROOM), texture_bank(settings.seed, "train"))
+        room = _studio_room(settings)
         after = len(texture_bank(settings.seed, split).texels)
         room = replace(room, textures=room.textures + after, box_textures=room.box_textures + after)
         return turned(room, _turn(settings, split, index))
@@ -212,6 +212,11 @@ def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) 
     if attempt >= EMPTY_ROOM_ATTEMPT:
         room = replace(room, centres=np.broadcast_to([0.0, 0.0, -9.0], room.centres.shape))
     return room
+
+
+@cache
+def _studio_room(settings: Settings) -> Room:
+    return _draw_room(_rng(settings, "train", _ROOM), texture_bank(settings.seed, "train"))
 
 
 def _draw_room(rng: np.random.Generator, bank: TextureBank, occluders: float = 0.0) -> Room:

@@ -40,7 +40,7 @@ def set_stage(scenes: Sequence[Scene], model: BodyModel, device: torch.device) -
     shapes = np.stack([scene.identity.shape for scene in scenes])
     rest = model.shape(torch.as_tensor(shapes, device=device))
     stature = (rest.surface[..., 2].amax(1) - rest.surface[..., 2].amin(1)).float()
-    first, second = (_posed(scenes, model, rest, moment) for moment in (0, 1))
+    first, second = _posed(scenes, model, rest)
     path = np.stack([scene.poses.position[1] - scene.poses.position[0] for scene in scenes])
     walked = torch.as_tensor(path, dtype=torch.float32, device=device)
     floor = first.surface[..., 2].amin(1)
@@ -54,17 +54,19 @@ def set_stage(scenes: Sequence[Scene], model: BodyModel, device: torch.device) -
     return Stage(rest, moments, _camera(scenes, points), extent, stature)
 
 
-def _posed(scenes: Sequence[Scene], model: BodyModel, rest: RestBody, moment: int) -> PosedBody:
+def _posed(scenes: Sequence[Scene], model: BodyModel, rest: RestBody) -> list[PosedBody]:
+    """Return the bodies at both moments."""
     joints = scenes[0].poses.local
-    local = {name: np.stack([s.poses.local[name][moment] for s in scenes]) for name in joints}
+    local = {name: np.stack([s.poses.local[name] for s in scenes], 1) for name in joints}
     rotations = bone_rotations(
-        local,
-        rest.heads.cpu().numpy(),
-        np.stack([scene.twist for scene in scenes]),
+        {name: turns.reshape(-1, 3, 3) for name, turns in local.items()},
+        np.tile(rest.heads.cpu().numpy(), (2, 1, 1)),
+        np.tile(np.stack([scene.twist for scene in scenes]), (2, 1)),
         bones=model.data.bones,
         parents=model.data.parents.tolist(),
     )
-    return model.pose(rest, torch.as_tensor(rotations, device=rest.heads.device))
+    halves = torch.as_tensor(rotations, device=rest.heads.device).chunk(2)
+    return [model.pose(rest, half) for half in halves]
 
 
 def _moved(body: PosedBody, shift: Tensor) -> PosedBody:
