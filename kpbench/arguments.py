@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kpbench.api import RECIPES, Device, Recipe
 from kpbench.errors import InvalidInputError, UnknownNameError
 
 if TYPE_CHECKING:
+    from kpbench.api import Device, Recipe
     from kpbench.run import Settings
 
 
@@ -55,6 +55,8 @@ def parse_overrides(items: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def parse_recipe(name: str) -> Recipe:
     """Return the recipe of that name."""
+    from kpbench.api import RECIPES
+
     for recipe in RECIPES:
         if recipe == name:
             return recipe

@@ -8,10 +8,9 @@ from dataclasses import fields
 
 from kpbench.api import RECIPES, ConfigurableProtocol, EvaluationProtocol, Method
 from kpbench.errors import KpbenchError, UnknownNameError
-from kpbench.evaluators import EvaluatorSpec, get_evaluator
 from kpbench.presets import EVALUATORS
 from kpbench.registry import available, load_method, load_protocol
-from kpbench.variants import Variant
+from kpbench.spec import EvaluatorSpec
 
 KINDS = ("methods", "protocols", "evaluators")
 
@@ -21,7 +20,7 @@ def listing(kinds: Sequence[str]) -> Iterator[str]:
     for kind in kinds:
         yield f"{kind}:"
         if kind == "evaluators":
-            rows = [(name, get_evaluator(name).formula) for name in EVALUATORS]
+            rows = [(name, spec.formula) for name, spec in EVALUATORS.items()]
         else:
             found = available("methods" if kind == "methods" else "protocols")
             rows = [(plugin.name, plugin.summary) for plugin in found.values()]
@@ -40,7 +39,7 @@ def explain(name: str) -> str:
     if name in available("methods"):
         return _method(load_method(name), available("methods")[name].summary)
     if name in EVALUATORS:
-        return _lines(_evaluator(get_evaluator(name)))
+        return _lines(_evaluator(EVALUATORS[name]))
     known = [*available("protocols"), *available("methods"), *EVALUATORS]
     raise UnknownNameError.of("method, protocol or evaluator", name, known)
 
@@ -51,6 +50,8 @@ def _lines(rows: Sequence[tuple[str, object]]) -> str:
 
 
 def _protocol(protocol: EvaluationProtocol) -> str:
+    from kpbench.variants import Variant
+
     [main] = [spec for spec in protocol.evaluators if spec.name == protocol.evaluator]
     rows: list[tuple[str, object]] = [
         ("protocol", f"{protocol.name}, version {protocol.version}"),

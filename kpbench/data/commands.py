@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kpbench.arguments import parse_device, parse_recipe
-from kpbench.data.protocol import SPLITS, RealProtocol
 from kpbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from kpbench.data.catalog import State
     from kpbench.data.packed import PackedSet
+    from kpbench.data.protocol import RealProtocol
 
 app = typer.Typer(help="Find, check and pack the data sets that you have.", no_args_is_help=True)
 
@@ -201,6 +201,8 @@ def _configured(name: str, arguments: list[str] | None) -> list[RealProtocol]:
 
 def _parts(protocol: RealProtocol, recipe: str) -> dict[Path, tuple[PackedSet, list[str]]]:
     """Return folder -> packed set, and the splits that it is."""
+    from kpbench.data.protocol import SPLITS
+
     parts: dict[Path, tuple[PackedSet, list[str]]] = {}
     for split in SPLITS:
         part = protocol.packed(parse_recipe(recipe), split)
