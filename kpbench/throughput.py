@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kpbench import throughput_memory as memory
 from kpbench.api import Method
 from kpbench.errors import KpbenchError, MissingWeightsError
 from kpbench.provenance import collect, now
 from kpbench.throughput_peak import arithmetic_of, measure_peak
+from kpbench.throughput_process import HOW, TrainingRun, prediction_memory, time_training
 from kpbench.throughput_records import (
     Gflop,
     Inference,
@@ -28,11 +28,9 @@ from kpbench.throughput_training import (
     PIXELS,
     Case,
     Operations,
-    StepClock,
     fitted,
     predict_operations,
     step_operations,
-    time_steps,
 )
 from kpbench.timing import measure, random_weights_where_missing, timing
 
@@ -106,7 +104,8 @@ def _measured(
     made = collect(case.device)
     device_name = str(made["gpu"] if case.device == "cuda" else made["cpu"])
     dependency = case.dependency()
-    (method, clock), training_mib = _trained(case, dependency)
+    run = time_training(case, dependency) if case.trains else None
+    method = fitted(case, dependency)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         method.save(folder)
@@ -114,7 +113,7 @@ def _measured(
         inference = [_inference(method, case, batch, repeats) for batch in sorted(set(batches))]
         inference_mib = _inference_memory(method, case, folder, max(batches))
     step, trained = step_operations(case, dependency) if case.trains else (None, None)
-    peaks = _peaks(case, clock, bool(predicted.computed), device_name)
+    peaks = _peaks(case, run, bool(predicted.computed), device_name)
     return SpeedRecord(
         method=method.name,
         method_version=method.version,
@@ -128,10 +127,10 @@ def _measured(
         threads=torch.get_num_threads(),
         random_weights=random,
         inference=tuple(_with_share(row, predicted.computed, peaks) for row in inference),
-        training=_training(case, clock, step, peaks),
+        training=_training(case, run, step, peaks),
         memory=Memory(
-            how=memory.HOW[case.device],
-            training_mib=training_mib,
+            how=HOW[case.device],
+            training_mib=None if run is None else run.peak_mib,
             inference_mib=inference_mib,
             inference_batch=max(batches),
         ),
@@ -148,24 +147,8 @@ def _measured(
     )
 
 
-def _trained(
-    case: Case, dependency: Method | None
-) -> tuple[tuple[Method, StepClock | None], float | None]:
-    """Return the fitted method, the clock of its steps, and the peak memory of training in MiB."""
-    if not case.trains:
-        return (fitted(case, dependency), None), None
-    if case.device == "cuda":
-        return memory.on_cuda(lambda: time_steps(case, dependency))
-    found = time_steps(case, dependency)
-    with tempfile.TemporaryDirectory() as name:
-        folder = None if dependency is None else Path(name)
-        if dependency is not None:
-            dependency.save(Path(name))
-        return found, memory.of_training(case, folder)
-
-
 def _inference(method: Method, case: Case, batch: int, repeats: int) -> Inference:
-    images = case.images(batch).restricted(method.inputs)
+    images = case.images(batch, method.inputs)
     time = measure(lambda: method.predict(images), case.device, repeats=repeats)
     return Inference(
         batch=batch, images_per_s=1000 * batch / time.median_ms, time=Spread(**asdict(time))
@@ -173,10 +156,13 @@ def _inference(method: Method, case: Case, batch: int, repeats: int) -> Inferenc
 
 
 def _inference_memory(method: Method, case: Case, folder: Path, batch: int) -> float | None:
-    if case.device == "cuda":
-        images = case.images(batch).restricted(method.inputs)
-        return memory.on_cuda(lambda: method.predict(images))[1]
-    return memory.of_prediction(case, folder, dict(method.params()), batch)
+    if case.device == "cpu":
+        return prediction_memory(case, folder, dict(method.params()), batch)
+    import torch
+
+    torch.cuda.reset_peak_memory_stats()
+    method.predict(case.images(batch, method.inputs))
+    return float(torch.cuda.max_memory_allocated()) / 2**20
 
 
 def _gflop(found: Operations) -> Gflop:
@@ -192,26 +178,23 @@ def _kept(folder: Path) -> int:
 
 
 def _peaks(
-    case: Case, clock: StepClock | None, predicts: bool, device_name: str
+    case: Case, run: TrainingRun | None, predicts: bool, device_name: str
 ) -> dict[str, Peak]:
     """Return the peaks that something is compared with: `predict` computes in float32."""
     import torch
 
-    wanted = {}
+    found = {}
     if predicts:
-        wanted["inference"] = (arithmetic_of("32-true", case.device), torch.get_num_threads())
-    if clock is not None:
-        wanted["training"] = (arithmetic_of(case.precision, case.device), clock.threads)
-    return {
-        use: measure_peak(
-            use,  # type: ignore[arg-type]
-            arithmetic,
-            case.device,
-            threads=threads,
-            device_name=device_name,
+        arithmetic = "tf32" if case.device == "cuda" else "float32"
+        found["inference"] = measure_peak(
+            "inference", arithmetic, case.device, torch.get_num_threads(), device_name
         )
-        for use, (arithmetic, threads) in wanted.items()
-    }
+    if run is not None:
+        arithmetic = arithmetic_of(case.precision)
+        found["training"] = measure_peak(
+            "training", arithmetic, case.device, run.threads, device_name
+        )
+    return found
 
 
 def _with_share(row: Inference, flop: float, peaks: dict[str, Peak]) -> Inference:
@@ -222,27 +205,27 @@ def _with_share(row: Inference, flop: float, peaks: dict[str, Peak]) -> Inferenc
 
 
 def _training(
-    case: Case, clock: StepClock | None, step: Operations | None, peaks: dict[str, Peak]
+    case: Case, run: TrainingRun | None, step: Operations | None, peaks: dict[str, Peak]
 ) -> Training | None:
-    """Return what the clock saw; None if the method never reported its progress."""
-    if clock is None:
+    """Return what was seen of the training; None if the method never reported its progress."""
+    if run is None or not len(run.steps):
         return None
-    steps, milliseconds = clock.windows()
-    if not len(steps):
-        return None
-    time = timing(milliseconds)
+    time, peak = timing(run.milliseconds), peaks["training"]
     images_per_s = 1000 * case.batch / time.median_ms
-    peak = peaks.get("training")
-    achieved = (0.0 if step is None else step.computed) * images_per_s / 1e12
-    printed = None if peak is None else peak.datasheet_tflops
+    share = printed = None
+    if step is not None:
+        achieved = step.computed * images_per_s / 1e12
+        share = achieved / peak.tflops
+        printed = achieved / peak.datasheet_tflops if peak.datasheet_tflops else None
     return Training(
         batch=case.batch,
         images_per_s=images_per_s,
         time=Spread(**asdict(time)),
-        steps=int(steps.sum()),
-        threads=clock.threads,
-        share_of_peak=None if peak is None else achieved / peak.tflops,
-        share_of_datasheet=None if printed is None else achieved / printed,
+        steps=int(run.steps.sum()),
+        startup_s=run.startup_s,
+        threads=run.threads,
+        share_of_peak=share,
+        share_of_datasheet=printed,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +49,8 @@ class Training(_Frozen):
     time: Spread
     steps: int = Field(ge=1)
     """Steps in all windows."""
+    startup_s: float = Field(ge=0)
+    """Seconds until the first step was done: data, what is computed beforehand, compilation."""
     threads: int = Field(ge=1)
     """Of PyTorch, on the CPU."""
     share_of_peak: float | None = Field(default=None, ge=0)
@@ -185,15 +188,15 @@ class SpeedRecord(_Frozen):
         return self.model_dump(mode="json", by_alias=True)
 
     def save(self, folder: Path) -> Path:
-        """Write the record atomically; a sweep that it does not have anew is kept.
+        """Write the record atomically; the sweep of the one before is kept where there is no new.
 
         Raises:
-            RecordError: the file that it replaces is corrupt.
             StorageError: the folder cannot be written.
         """
         path, record = self.path(folder), self
         if self.sweep is None and path.is_file():
-            record = self.model_copy(update={"sweep": read_speed_record(path).sweep})
+            with suppress(RecordError):  # what is corrupt is replaced
+                record = self.model_copy(update={"sweep": read_speed_record(path).sweep})
         text = json.dumps(record.as_json(), indent=1, sort_keys=True, allow_nan=False)
         write_atomically(path, text.encode() + b"\n")
         return path

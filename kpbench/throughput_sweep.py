@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
-from kpbench import throughput_memory as memory
 from kpbench.api import Array, Method
 from kpbench.errors import TrainingError
 from kpbench.provenance import collect, now
+from kpbench.throughput_process import time_training
 from kpbench.throughput_records import Spread, Sweep, SweepCell
-from kpbench.throughput_training import Case, StepClock, fitted
+from kpbench.throughput_training import Case, fitted
 from kpbench.timing import measure, timing
 
 KEYPOINTS, SIZES = (8, 16, 32, 64), (64, 128, 256)
-_STEPS = {"cpu": 6, "cuda": 300}
 
 
 def sweep(
@@ -42,43 +39,24 @@ def sweep(
 
 def _cell(case: Case) -> SweepCell:
     dependency = case.dependency()
-    clock = StepClock(case.device)
-
-    def train() -> Method:
-        return fitted(case, dependency, steps=_STEPS[case.device], progress=clock)
-
-    peak: float | None
-    if case.device == "cuda":
-        method, peak = memory.on_cuda(train)
-    else:
-        method, peak = train(), _memory(case, dependency)
-    _, milliseconds = clock.windows()
-    if not len(milliseconds):
+    run = time_training(case, dependency)
+    if not len(run.steps):
         raise TrainingError(f"{case.method} does not report its progress, step by step")
     return SweepCell(
         n_keypoints=case.n_keypoints,
         pixels=case.pixels,
         batch=case.batch,
-        time=Spread(**asdict(timing(milliseconds))),
-        peak_memory_mib=peak,
-        edge_map_ms=_edge_map_ms(case, method, clock.threads),
+        time=Spread(**asdict(timing(run.milliseconds))),
+        peak_memory_mib=run.peak_mib,
+        edge_map_ms=_edge_map_ms(case, fitted(case, dependency), run.threads),
     )
-
-
-def _memory(case: Case, dependency: Method | None) -> float | None:
-    if dependency is None:
-        return memory.of_training(case, None)
-    with tempfile.TemporaryDirectory() as folder:
-        dependency.save(Path(folder))
-        return memory.of_training(case, Path(folder))
 
 
 def _edge_map_ms(case: Case, method: Method, threads: int) -> float | None:
     """Return the median time of the edge map, forward and backward, as in a step of this method."""
     import torch
 
-    images = case.images(case.batch).restricted(method.inputs)
-    found = method.predict(images)
+    found = method.predict(case.images(case.batch, method.inputs))
     if found.graph is None or "thickness" not in case.params:
         return None
     before = torch.get_num_threads()

@@ -15,13 +15,15 @@ NOT_MEASURED = "not measured"
 _EXPLAIN = """\
 `kpbench throughput --save` measures, `kpbench leaderboard` writes this page. A time is a median,
 in brackets the 5th and 95th percentiles: of calls of `predict`, or of windows of training steps.
+Training is the recipe's own, watched until enough was seen; what it prepares before the first step
+(outputs of frozen networks that are kept, compiled networks) is its start-up, under "Records".
 `predict` starts with images in host memory and ends with keypoints there, copies included; its
 latency is that of one image. A share of the peak is what convolutions and matrix products compute
 a second, divided by a large matrix product of the same arithmetic on as many threads, measured in
 the same run; where our code computes less than the method is defined to (folded kernels), the
 smaller number counts. Operations are those of the definition and, in brackets, of our code.
-Memory is, on a CPU, the growth of the peak resident memory of a fresh process that has loaded the
-libraries, on CUDA `torch.cuda.max_memory_allocated`.
+Memory is, on a CPU, the growth of a fresh process's peak resident memory, libraries and images
+loaded before, on CUDA `torch.cuda.max_memory_allocated`.
 """
 _FRONT = """\
 Score: the mean over seeds under the default evaluator, from the records of the same recipe. Marked
@@ -74,8 +76,7 @@ _COLUMNS = (
 def _speed(records: Sequence[SpeedRecord]) -> list[str]:
     cells = [_speed_cells(r) for own in by_device(records).values() for r in own]
     if not any(record.device == "cuda" for record in records):
-        gap = [NOT_MEASURED] * (len(_COLUMNS) - 2)
-        cells += [[method, "CUDA", *gap] for method in sorted({r.method for r in records})]
+        cells.append(["all", "CUDA", *[NOT_MEASURED] * (len(_COLUMNS) - 2)])
     return table(_COLUMNS, cells)
 
 
@@ -180,6 +181,7 @@ def _provenance(records: Sequence[SpeedRecord]) -> list[str]:
         )
         if record.training is not None:
             text += f", {record.training.threads} in training"
+            text += f", which takes {_digits(record.training.startup_s)} s to start"
         text += f"; {record.precision}; K = {record.n_keypoints}; images of {record.pixels} px; "
         text += f"torch {packages.get('torch', 'unknown')}; "
         lines.append(text + _made(record.finished, made.get("commit")))
