@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from kpbench.testing import toy_labelled
 from tests.conftest import Install, bright
 
 SHINY = bright("shiny").replace('name = "shiny"', 'name = "shiny"\n    paper = "Doe 2030"')
+ROOT = Path(__file__).resolve().parents[1]
 PROTOCOLS = ("people_background", "people_fashion", "people_plain", "people_taichi")
 
 
@@ -398,14 +400,13 @@ def test_the_picture_belongs_to_the_weights(
 
 
 def test_the_picture_of_the_readme_is_current() -> None:
-    path = Path(__file__).resolve().parents[1] / "leaderboards" / "people.png"
+    path = ROOT / "leaderboards" / "people.png"
     assert picture.is_current(path), "run: kpbench picture leaderboards/people.png"
     assert path.stat().st_size <= 200_000
 
 
 def in_tree() -> list[Shipped]:
-    root = Path(__file__).resolve().parents[1] / "methods"
-    return [weights for weights in all_shipped() if weights.folder.is_relative_to(root)]
+    return [w for w in all_shipped() if w.folder.is_relative_to(ROOT / "methods")]
 
 
 def test_every_trained_method_is_shipped_for_the_rendered_people() -> None:
@@ -415,6 +416,9 @@ def test_every_trained_method_is_shipped_for_the_rendered_people() -> None:
 
 def test_what_is_shipped_is_small_and_whole() -> None:
     files = [path for weights in in_tree() for path in weights.folder.iterdir()]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    [pattern] = settings["package-data"]["kpbench_methods"]
+    assert set(files) == set((ROOT / "methods").glob(pattern)), "what a wheel takes along"
     assert {path.name for path in files} <= {ABOUT, ARRAYS, pretrained.RECORD}
     assert sum(path.stat().st_size for path in files) <= 25e6
     for weights in in_tree():
