@@ -21,6 +21,7 @@ from kpbench.stats import (
     paired_difference,
     resample,
 )
+from kpbench.study import in_figure_alone
 
 FLOOR, CEILING = "mean_shape", "oracle"
 UNRANKED = (FLOOR, "random_detector", CEILING)
@@ -228,7 +229,8 @@ class Board:
 def read_boards(results: Path) -> list[Board]:
     """Read all records below `results` and sort them into tables.
 
-    `smoke` runs are left out, and so are those trained on another protocol (`transfer`).
+    `smoke` runs are left out, and so are those trained on another protocol (`transfer`) and the
+    points of a study's figure, which are on its page.
 
     Raises:
         RecordError: a record or an artifact is corrupt or missing.
@@ -236,7 +238,7 @@ def read_boards(results: Path) -> list[Board]:
     boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
     for record in all_records(results):
         who = record.identity
-        if who.recipe != "smoke" and who.trained_on is None:
+        if who.recipe != "smoke" and who.trained_on is None and not in_figure_alone(who):
             key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
             arguments = json.dumps(dict(who.arguments), sort_keys=True)
             boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)

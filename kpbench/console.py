@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -117,8 +117,9 @@ def run_work(
         ):
             for outcome in found:
                 outcomes.append(outcome)
-                progress(1, 1, f"{outcome.cell}: {FINISHED}")
-                _print_outcome(console, outcome, _overrides(outcome, work), verbose)
+                title = _title(outcome, work)
+                progress(1, 1, f"{title}: {FINISHED}")
+                _print_outcome(console, outcome, title, verbose)
     except KeyboardInterrupt:
         results = work[0][1].results
         console.print(f"stopped; {len(outcomes)} of {len(work)} cells are kept in {results}")
@@ -134,23 +135,25 @@ def print_summary(console: Console, outcomes: Sequence[Outcome], results: Path) 
     return int(counts["failed"] > 0)
 
 
-def _overrides(outcome: Outcome, work: Sequence[tuple[Cell, Settings]]) -> Mapping[str, Any]:
-    """Return the parameters that were set for a cell, which may be in the work several times."""
+def _title(outcome: Outcome, work: Sequence[tuple[Cell, Settings]]) -> str:
+    """Return the name of a cell with what was set for it; it may be in the work several times."""
     if outcome.record is None:
-        return {}
+        return str(outcome.cell)
     params = outcome.record.identity.params
-    named = [s.overrides.get(cell.method, {}) for cell, s in work if cell == outcome.cell]
-    return max((own for own in named if own.items() <= params.items()), key=len, default={})
+    named = [
+        (len(own), settings.title(cell))
+        for cell, settings in work
+        if cell == outcome.cell
+        and (own := settings.overrides.get(cell.method, {})).items() <= params.items()
+    ]
+    return max(named, default=(0, str(outcome.cell)))[1]
 
 
-def _print_outcome(
-    console: Console, outcome: Outcome, overrides: Mapping[str, Any], verbose: bool
-) -> None:
+def _print_outcome(console: Console, outcome: Outcome, title: str, verbose: bool) -> None:
     colour = COLOURS[outcome.status]
-    text = f"[{colour}]{outcome.status:8}[/] {outcome.cell}"
-    arguments = {} if outcome.record is None else outcome.record.identity.arguments
-    if named := {**arguments, **overrides}:
-        text += f" ({escape(', '.join(f'{name}={value}' for name, value in named.items()))})"
+    text = f"[{colour}]{outcome.status:8}[/] {escape(title)}"
+    if outcome.record is not None and (arguments := outcome.record.identity.arguments):
+        text += f" ({', '.join(f'{name}={value}' for name, value in arguments.items())})"
     if outcome.status in ("ok", "cached") and outcome.record is not None:
         record = outcome.record
         text += f": {_value(record.scores[record.evaluator])}"

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kpbench.board import Board, Row, read_boards
-from kpbench.pages import disagreement, speed, transfer
+from kpbench.pages import disagreement, speed, study, transfer
 from kpbench.pages.markdown import HEAD, MISSING, settings, spread, table
 from kpbench.pages.plots import Plot, digest_in, is_current, write_plot
 from kpbench.pages.protocol import EXPLAIN, protocol_page
 from kpbench.pages.variants import in_a_table
 from kpbench.published import read_published, render_published
 from kpbench.storage import write_atomically
+from kpbench.study_results import read_study
 from kpbench.throughput_records import all_speed_records
 
 _FURTHER = {
     disagreement.NAME: "The same detections under every evaluator",
     transfer.NAME: "Trained on one data set, tested on another",
     speed.NAME: "Accuracy against speed",
+    study.NAME: "Distill-DKP's tables and figure, on rendered people",
 }
 
 
@@ -86,7 +88,7 @@ def rendered(folder: Path) -> Rendered:
 
     These are an index, one page a protocol, `disagreement.md` of the runs whose predictions are
     kept, `transfer.md` of the runs between protocols, `speed.md` of what was measured for speed,
-    and the numbers as papers report them.
+    `distill_dkp.md` of the study, and the numbers as papers report them.
 
     Raises:
         RecordError: a record, an artifact or the csv is corrupt.
@@ -94,20 +96,25 @@ def rendered(folder: Path) -> Rendered:
     results, published = folder / "results", folder / "published.csv"
     boards = read_boards(results)
     speeds = list(all_speed_records(folder / "speed"))
+    numbers = read_published(published) if published.is_file() else []
+    studied = read_study(results)
     single = {
         disagreement.NAME: disagreement.disagreement_page(results),
         transfer.NAME: transfer.transfer_page(results),
     }
     further = {name: text for name, text in single.items() if text is not None}
-    further |= speed.pages(speeds, boards)
+    further |= speed.pages(speeds, boards) | study.pages(studied, numbers)
     pages = {folder / name: text for name, text in further.items()}
     for protocol in sorted({board.protocol for board in boards}):
         here = [board for board in boards if board.protocol == protocol]
         pages[folder / f"{protocol}.md"] = protocol_page(protocol, here)
     if published.is_file():
-        pages[folder / "published.md"] = render_published(read_published(published))
-    plots = {folder / name: plot for name, plot in speed.plots(speeds, boards).items()}
-    return Rendered({folder / "README.md": _index(boards, list(further)), **pages}, plots)
+        pages[folder / "published.md"] = render_published(numbers)
+    plots = speed.plots(speeds, boards) | study.plots(studied)
+    return Rendered(
+        {folder / "README.md": _index(boards, list(further)), **pages},
+        {folder / name: plot for name, plot in plots.items()},
+    )
 
 
 def _index(boards: Sequence[Board], further: Sequence[str]) -> str:

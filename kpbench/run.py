@@ -61,6 +61,12 @@ class Settings:
                 f"what is set for {', '.join(self.overrides)}"
             )
 
+    def title(self, cell: Cell) -> str:
+        """Return the name of a cell, with the parameters that are set for its method."""
+        own = self.overrides.get(cell.method, {})
+        named = ", ".join(f"{name}={value}" for name, value in own.items())
+        return f"{cell} ({named})" if named else str(cell)
+
 
 @dataclass(frozen=True)
 class Run:

@@ -69,8 +69,9 @@ class Runner:
         self._splits: tuple[tuple[object, ...], Splits] | None = None
 
     def progress(self, done: int, total: int, text: str) -> None:
-        """Report progress under the name of the current cell."""
-        self._report(done, total, f"{self._cell}: {text}" if self._cell else text)
+        """Report progress under the title of the current cell."""
+        title = f"{self.settings.title(self._cell)}: " if self._cell else ""
+        self._report(done, total, f"{title}{text}")
 
     def outcome(self, cell: Cell) -> Outcome:
         """Run a cell as far as it has to be; only an interrupt leaves this method."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from kpbench.api import RECIPES, Recipe
+from kpbench.board import read_boards
 from kpbench.cli import main
 from kpbench.errors import InvalidInputError, UnknownNameError
+from kpbench.leaderboard import render, stale_pages, write_pages
 from kpbench.pages.markdown import interval, number
 from kpbench.pages.study import pages, plots
 from kpbench.plan import Cell, grid
@@ -497,3 +500,62 @@ def test_bars_and_cells_are_the_interval_of_the_difference(tmp_path: Path) -> No
         expected = board.difference(f"{BACKGROUND}/autolink", row, alone).ci95
         assert point["against"] == pytest.approx(expected)
         assert interval(expected).count("to") == 1
+
+
+# Among the leaderboards
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """A folder of the leaderboards with the study's tables and figure on one protocol."""
+    shutil.copy(ROOT / "leaderboards" / "published.csv", tmp_path)
+    figure(tmp_path / "results")
+    return tmp_path
+
+
+def test_the_leaderboard_writes_and_checks_page_and_plot(board: Path) -> None:
+    written = {path.name for path in write_pages(board)}
+    assert {"distill_dkp.md", "distill_dkp_figure3_quick_cpu.png"} <= written
+    assert "(distill_dkp_figure3_quick_cpu.png)" in (board / "distill_dkp.md").read_text()
+    assert "(distill_dkp.md)" in (board / "README.md").read_text()
+    assert stale_pages(board) == []
+    for record in all_records(board / "results"):
+        if record.identity.params.get("gamma") == 7.0:
+            record.path(board / "results").unlink()
+    assert {path.name for path in stale_pages(board)} == {
+        "distill_dkp.md",
+        "distill_dkp_figure3_quick_cpu.png",
+    }
+    for record in all_records(board / "results"):
+        if in_figure_alone(record.identity):
+            record.path(board / "results").unlink()
+    write_pages(board)
+    assert not (board / "distill_dkp_figure3_quick_cpu.png").exists()
+
+
+def test_points_of_the_figure_are_no_rows_of_a_leaderboard(board: Path) -> None:
+    """They would have one seed of two, and make the published setting one of fifteen."""
+    toy_record(board / "results", BACKGROUND, BOTH, 8.0, point=("output", 0.33))
+    [found] = read_boards(board / "results")
+    labels = [row.label for row in found.rows]
+    assert labels == [
+        "autolink v1",
+        "depth_teacher v1",
+        "distill_dkp v1 (gamma=1.0)",
+        "distill_dkp v1 (gamma=3.3)",
+    ]
+    page = render(board)[board / f"{BACKGROUND}.md"]
+    assert "resnet" not in page and "resnet" in render(board)[board / "distill_dkp.md"]
+
+
+def test_links_of_the_page_lead_to_records(board: Path) -> None:
+    write_pages(board)
+    links = re.findall(r"\]\((results/[^)]*)\)", (board / "distill_dkp.md").read_text())
+    assert len(links) == len(set(links)) == len(list(all_records(board / "results")))
+    assert all((board / link).is_file() for link in links)
+
+
+def test_the_title_of_a_cell_tells_what_is_set_for_it() -> None:
+    cell, settings = planned(parts=("figure3",))[-1]
+    assert settings.title(cell) == f"{cell} (layer=resnet, gamma=10.0)"
+    assert QUICK.title(cell) == str(cell)

@@ -9,6 +9,7 @@ from kpbench.disagreement import Verdict, kept_predictions, of_run
 from kpbench.evaluators import EVALUATORS
 from kpbench.pages.markdown import HEAD, MISSING, interval, number, settings, table
 from kpbench.records import Record, all_records
+from kpbench.study import in_figure_alone
 
 NAME = "disagreement.md"
 DATASETS = {spec.dataset for spec in EVALUATORS.values()}
@@ -39,6 +40,7 @@ def disagreement_page(results: Path) -> str | None:
         for record in all_records(results)
         if record.status == "ok"
         and record.identity.recipe != "smoke"
+        and not in_figure_alone(record.identity)
         and record.evaluator.partition("/")[0] in DATASETS
         and kept_predictions(results, record) is not None
     ]

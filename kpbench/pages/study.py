@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 
 from kpbench.board import Row
 from kpbench.pages.markdown import HEAD, MISSING, folded, interval, number, spread, table
@@ -35,8 +36,9 @@ on the embedded data. What deviates from the paper, whatever the recipe:
 
 A score is the mean over seeds ± their standard deviation; intervals are 95 % bootstraps over seeds
 and test images, or the identities that these share, and differences are paired. An order holds, or
-is reversed, if the interval of the difference excludes 0. "Student only" is `autolink`, "teacher
-only" `depth_teacher`, which reads depth at prediction; Table 2 is of the same runs as Table 1.
+is reversed, if the interval of the difference excludes 0; of one seed, an interval knows nothing of
+how trainings differ. "Student only" is `autolink`, "teacher only" `depth_teacher`, which reads
+depth at prediction; Table 2 is of the same runs as Table 1.
 """
 _REPORT = """\
 Never ranked with what is measured here. The two tables print different values for the same model;
@@ -104,14 +106,14 @@ def _training(group: Sequence[Studied]) -> list[str]:
     params = board.rows[0].records[0].identity.params
     factor = RECIPE_GAMMA[group[0].recipe]
     own = {name: params.get(name, MISSING) for name in _TRAINING}
-    return [
-        "Trained with {steps} steps of {batch_size} images of {image_size} x {image_size} pixels, "
-        "the perceptual loss".format_map(own),
-        f"on `{own['backbone']}`, and " + ("" if factor == 1 else f"{factor} times ") + "the "
-        "paper's γ. The paper: 20 000 steps of 64 images of",
-        "128 x 128 pixels, VGG16, γ = 0.1 (Taichi: 0.4).",
-        "",
-    ]
+    text = (
+        f"Trained with {own['steps']} steps of {own['batch_size']} images of {own['image_size']} x "
+        f"{own['image_size']} pixels, the perceptual loss on `{own['backbone']}`, and "
+        + ("" if factor == 1 else f"{factor} times ")
+        + "the paper's γ. The paper: 20 000 steps of 64 images of 128 x 128 pixels, VGG16, γ = 0.1 "
+        "(Taichi: 0.4)."
+    )
+    return [*wrap(text, 100), ""]
 
 
 def _shown(name: str) -> list[DataSet]:
