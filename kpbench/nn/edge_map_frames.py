@@ -34,7 +34,7 @@ def frames(points: Tensor, weights: Tensor, thickness: float) -> Frames:
     first, second = edge_ends(points.shape[1], points.device)
     start, end = ends.index_select(2, first), ends.index_select(2, second)
     span, middle = end - start, (start + end) / 2
-    length = torch.hypot(span[0], span[1])
+    length = span.square().sum(dim=0).sqrt()
     unit = span / length.clamp_min(torch.finfo(length.dtype).tiny)
     unit[0] += length == 0  # any direction serves an edge without length
     log_weight = weights.log().expand_as(length).contiguous()
