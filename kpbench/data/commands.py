@@ -1,10 +1,10 @@
-"""`kpbench data`: find, check and pack the data sets that the user has. Works offline."""
+"""`kpbench data`: find, check, pack and render data sets. Works offline."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kpbench.data.catalog import State
     from kpbench.data.packed import PackedSet
     from kpbench.data.protocol import RealProtocol
+    from kpbench.people.protocol import PeopleProtocol
 
 app = typer.Typer(help="Find, check and pack the data sets that you have.", no_args_is_help=True)
 
@@ -110,10 +111,22 @@ def verify(
 
 
 @app.command()
-def prepare(name: Name, recipe: RecipeOption = "paper", argument: Arguments = None) -> None:
-    """Pack the images once, so that training does not decode them again; goes on where it was."""
+def prepare(
+    name: Name,
+    recipe: RecipeOption = "paper",
+    argument: Arguments = None,
+    device: Annotated[
+        str, typer.Option(help="Where people are rendered: that of the runs; cpu, cuda, or auto.")
+    ] = "cpu",
+) -> None:
+    """Pack or render the images once, before they are needed; goes on where it was."""
     from kpbench.console import progress_bar
+    from kpbench.data.named import rendered_protocol
 
+    rendered = rendered_protocol(name)
+    if rendered is not None:
+        _render(rendered.configured(_values(argument)), recipe, device)
+        return
     for protocol in _configured(name, argument):
         with progress_bar() as progress:
             protocol.prepare(parse_recipe(recipe), progress)
@@ -122,6 +135,20 @@ def prepare(name: Name, recipe: RecipeOption = "paper", argument: Arguments = No
             typer.echo(f"{protocol.name} {', '.join(splits)}: {count:,} images in {part.folder}")
         for deviation in protocol.deviations(parse_recipe(recipe)):
             typer.echo(f"{protocol.name}: {deviation}")
+
+
+def _render(protocol: PeopleProtocol, recipe: str, device: str) -> None:
+    from kpbench.console import progress_bar
+    from kpbench.people.dataset import prepare as make
+
+    sets = protocol.rendered(parse_recipe(recipe), parse_device(device))
+    for split, wanted in sets.items():
+        with progress_bar() as progress:
+            made = make(wanted, progress)
+        speed = "there already"
+        if made.images:
+            speed = f"{made.images:,} rendered, {made.images / made.seconds:.1f} images/s"
+        typer.echo(f"{protocol.name} {split}: {wanted.count:,} images in {wanted.folder} ({speed})")
 
 
 @app.command()
@@ -187,6 +214,11 @@ def _where(dataset: str, state: State) -> str:
 def _configured(name: str, arguments: list[str] | None) -> list[RealProtocol]:
     from kpbench.data.named import protocols_of
 
+    values = _values(arguments)
+    return [protocol.configured(values) for protocol in protocols_of(name)]
+
+
+def _values(arguments: list[str] | None) -> dict[str, Any]:
     values = {}
     for item in arguments or []:
         key, equals, text = item.partition("=")
@@ -196,7 +228,7 @@ def _configured(name: str, arguments: list[str] | None) -> list[RealProtocol]:
             values[key] = json.loads(text)
         except ValueError:
             values[key] = text
-    return [protocol.configured(values) for protocol in protocols_of(name)]
+    return values
 
 
 def _parts(protocol: RealProtocol, recipe: str) -> dict[Path, tuple[PackedSet, list[str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kpbench.data.catalog import DATASETS
 from kpbench.data.protocol import RealProtocol
 from kpbench.errors import InvalidInputError, KpbenchError, UnknownNameError
+from kpbench.people.protocol import PeopleProtocol
 from kpbench.registry import available, load_protocol
 
 
@@ -45,6 +46,23 @@ def protocols_of(name: str) -> list[RealProtocol]:
             f"{name} brings its own data, which needs no folder; try: kpbench data list"
         )
     raise UnknownNameError.of("data set or protocol", name, {*known, *datasets(known)})
+
+
+def rendered_protocol(name: str) -> PeopleProtocol | None:
+    """Return the protocol of that name if its images are rendered, else None.
+
+    Raises:
+        BrokenPluginError: the protocol cannot be imported.
+        InvalidInputError: its data is neither rendered nor in files: there is nothing to prepare.
+    """
+    if name not in available("protocols"):
+        return None
+    protocol = load_protocol(name)
+    if isinstance(protocol, PeopleProtocol):
+        return protocol
+    if isinstance(protocol, RealProtocol):
+        return None
+    raise InvalidInputError(f"{name} makes its data whenever it is loaded; nothing to prepare")
 
 
 def dataset_of(name: str) -> str:

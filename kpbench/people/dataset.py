@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from time import perf_counter
 from typing import IO, TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -113,6 +114,34 @@ def load(wanted: RenderedSet, progress: Progress = no_progress) -> dict[str, Arr
                 "folder that can be written and has space"
             ) from error
     return _open(wanted, folder)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How much `prepare` rendered.
+
+    Attributes:
+        images: how many; 0 when all were there.
+        seconds: that it took, the start of the renderer included.
+    """
+
+    images: int
+    seconds: float
+
+
+def prepare(wanted: RenderedSet, progress: Progress = no_progress) -> Rendering:
+    """Render a data set as far as it is missing, and check it; arguments and errors as `load`."""
+    told: list[tuple[int, float]] = []
+
+    def note(done: int, total: int, text: str) -> None:
+        told.append((done, perf_counter()))
+        progress(done, total, text)
+
+    load(wanted, note)
+    if not told:
+        return Rendering(0, 0.0)
+    (before, start), (after, end) = told[0], told[-1]
+    return Rendering(after - before, end - start)
 
 
 def _make(wanted: RenderedSet, folder: Path, progress: Progress) -> None:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kpbench.people.render import Chunk, Renderer
+from kpbench.people.render import CHUNK, Chunk, Renderer
 
 if TYPE_CHECKING:
     from kpbench.people.dataset import RenderedSet
 
 MOST_WORKERS = 8
-"""Each needs about half a gigabyte at 128 pixels."""
+"""Each needs about a quarter of a gigabyte at 128 pixels."""
+GPU_WORKERS = 2
+"""One draws scenes while the other's are rendered."""
 
 
 def render_chunks(
@@ -29,16 +31,20 @@ def render_chunks(
     Args:
         wanted: the data set.
         numbers: of the chunks.
-        workers: threads; by default one a core.
+        workers: threads; by default one a core, or `GPU_WORKERS`.
     """
     if not numbers:
         return
-    workers = min(workers or len(os.sched_getaffinity(0)), MOST_WORKERS, len(numbers))
     renderer = Renderer(wanted.settings, wanted.split, wanted.pixels, torch.device(wanted.device))
+    together = max(1, renderer.images_at_once // CHUNK)
+    groups = [numbers[i : i + together] for i in range(0, len(numbers), together)]
+    usual = GPU_WORKERS if wanted.device == "cuda" else len(os.sched_getaffinity(0))
+    workers = min(workers or usual, MOST_WORKERS, len(groups))
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield from pool.map(lambda number: renderer.chunk(number, wanted.moment), numbers)
+        for chunks in pool.map(lambda group: renderer.chunks(group, wanted.moment), groups):
+            yield from chunks
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

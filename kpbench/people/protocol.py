@@ -167,6 +167,17 @@ class PeopleProtocol:
         """Load the validation split; arguments and errors as for `splits`."""
         return self._labelled(recipe, "validation", device, signals, progress)
 
+    def rendered(self, recipe: Recipe, device: Device = "cpu") -> dict[str, RenderedSet]:
+        """Return the data sets that `splits` loads without frames, by name of the split.
+
+        Raises:
+            UnknownNameError: no such recipe.
+        """
+        names: list[Split] = ["train", self.split]
+        if recipe == "smoke" and self.split != "validation":
+            names.append("validation")
+        return {name: self._rendered(recipe, name, device) for name in names}
+
     def joints(self, recipe: Recipe, split: Split, *, device: Device = "cpu") -> Array:
         """Return the landmarks in three dimensions.
 
