@@ -207,15 +207,3 @@ def test_a_method_that_reads_depth_cannot_use_a_folder(
     words = ["train", "distill_dkp", "--images", str(photos), "--output", str(tmp_path / "model")]
     assert main([*words, "--recipe", "smoke"]) == 2
     assert "the data has no depth; it has: RGB" in said(capsys)
-
-
-def test_throughput_measures_small_things(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["throughput", "-m", "autolink", "-m", "oracle", "--recipe", "smoke", "--json"]
-    assert main([*words, "--batch", "2", "--repeats", "3"]) == 0
-    autolink, oracle = json.loads(capsys.readouterr().out)
-    assert autolink["inference"][0]["images_per_s"] > 0
-    assert autolink["inference"][0]["p50_ms"] <= autolink["inference"][0]["p95_ms"]
-    assert autolink["training_images_per_s"] > 0
-    assert autolink["values"] > 1000
-    assert autolink["gflop_per_image"] > 0
-    assert "reads labels" in oracle["reason"]
