@@ -20,11 +20,18 @@ def imported(*words: str) -> set[str]:
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
-@pytest.mark.parametrize("words", [["--help"], ["data", "--help"], ["evaluate", "--help"]])
-def test_help_imports_next_to_nothing(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["--help"], {"pydantic"}),
+        (["data", "--help"], set()),  # typer itself imports pydantic to read options
+        (["evaluate", "--help"], set()),
+    ],
+)
+def test_help_imports_next_to_nothing(words: list[str], more: set[str]) -> None:
     found = imported(*words)
     assert {"kpbench", "typer"} <= found
-    assert found & {*HEAVY, "numpy", "pydantic", "joblib"} == set()
+    assert found & {*HEAVY, "numpy", "joblib", *more} == set()
 
 
 @pytest.mark.parametrize("words", [["list"], ["show", "people_background"]])
