@@ -82,7 +82,7 @@ def settings_from(
     results: Path,
     recipe: str,
     device: str,
-    precision: str = "32-true",
+    precision: str = "auto",
     rerun: bool = False,
     overrides: Sequence[str] = (),
 ) -> Settings:
@@ -95,11 +95,12 @@ def settings_from(
     for name in chosen:
         if name not in methods and name not in protocols:
             raise UnknownNameError.of("method or protocol", name, [*methods, *protocols])
+    where = parse_device(device)
     return Settings(
         results,
         parse_recipe(recipe),
-        parse_device(device),
-        precision,
+        where,
+        ("bf16-mixed" if where == "cuda" else "32-true") if precision == "auto" else precision,
         rerun,
         overrides={name: values for name, values in chosen.items() if name in methods},
         arguments={name: values for name, values in chosen.items() if name not in methods},

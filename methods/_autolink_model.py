@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from kpbench.nn import Detection, Detector, UNet, edge_ends, edge_map, initialise
+from kpbench.nn import (
+    Detection,
+    Detector,
+    UNet,
+    edge_ends,
+    edge_map,
+    edge_map_reference,
+    initialise,
+)
+from kpbench.training.speed import is_plain
 
 
 class AutoLinkModel(nn.Module):
@@ -35,10 +44,10 @@ class AutoLinkModel(nn.Module):
         """Return the (E,) positive weights."""
         return softplus(self.edge_logits * self.edge_scale)
 
-    def reconstruct(
+    def masked(
         self, images: Tensor, visible: Tensor, detection: Detection, thickness: float
     ) -> Tensor:
-        """Complete the masked images along the edges between their keypoints.
+        """Return what the decoder completes: the masked images and the edges between keypoints.
 
         Args:
             images: (B, 3, H, W) in [-1, 1].
@@ -47,9 +56,20 @@ class AutoLinkModel(nn.Module):
             thickness: of the edges.
 
         Returns:
+            (B, 4, H, W).
+        """
+        drawn = edge_map_reference if is_plain() else edge_map
+        height, width = images.shape[-2:]
+        edges = drawn(detection.points, self.edge_weights(), (height, width), thickness)
+        return torch.cat([self.alpha * images * visible, edges], dim=1)
+
+    def reconstruct(
+        self, images: Tensor, visible: Tensor, detection: Detection, thickness: float
+    ) -> Tensor:
+        """Complete the masked images along the edges between their keypoints, see `masked`.
+
+        Returns:
             (B, 3, H, W), meant to lie in [-1, 1].
         """
-        height, width = images.shape[-2:]
-        edges = edge_map(detection.points, self.edge_weights(), (height, width), thickness)
-        completed: Tensor = self.decoder(torch.cat([self.alpha * images * visible, edges], dim=1))
+        completed: Tensor = self.decoder(self.masked(images, visible, detection, thickness))
         return completed

@@ -12,8 +12,16 @@ from torch.nn.functional import cosine_similarity
 
 from kpbench.api import FitContext, ImageSet
 from kpbench.errors import TrainingError
-from kpbench.nn import Detection, Detector, PerceptualLoss, initialise, random_grid_mask
+from kpbench.nn import (
+    Detection,
+    Detector,
+    PerceptualLoss,
+    frozen_detector,
+    initialise,
+    random_grid_mask,
+)
 from kpbench.training.data import resized
+from kpbench.training.speed import compiled, compiles
 
 from ._autolink_model import AutoLinkModel
 
@@ -32,7 +40,7 @@ class Distillation:
     ) -> None:
         """Freeze a copy of the teacher's detector on the device."""
         self.teacher, self.layer, self.lambda_, self.gamma = teacher, LAYERS[layer], lambda_, gamma
-        self.detector = copy.deepcopy(teacher.detector()).to(device).eval().requires_grad_(False)
+        self.detector = frozen_detector(teacher.detector()).to(device)
 
     def taught(self, teacher_images: Tensor) -> Tensor:
         """Return the teacher's embeddings of (B, 3, H, W) images in [-1, 1], one row an image."""
@@ -153,9 +161,14 @@ def fit_autolink(
         data["teacher"] = resized(teacher.pixels(images), teacher.image_size)
         frozen["taught"] = Frozen(distillation.taught, of="teacher")
 
+    visited = method.steps * method.batch_size * method.image_size**2
+    wanted = compiles(context.device, visited)
+    detect, complete = compiled(model.detector, wanted), compiled(model.decoder, wanted)
+    distance = compiled(perceptual.distance, wanted)
+
     def objective(batch: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         whole = batch["images"]
-        detection = model.detector(whole)
+        detection = detect(whole)
         visible = random_grid_mask(
             len(whole),
             (method.image_size, method.image_size),
@@ -164,8 +177,8 @@ def fit_autolink(
             generator=generator,
             device=whole.device,
         )
-        completed = model.reconstruct(whole, visible, detection, method.thickness)
-        loss: Tensor = perceptual.distance(completed, batch["wanted"])
+        completed = complete(model.masked(whole, visible, detection, method.thickness))
+        loss: Tensor = distance(completed, batch["wanted"])
         if distillation is not None:
             loss = distillation.loss(loss, detection, batch["taught"])
         return loss

@@ -26,6 +26,9 @@ class DetectorMethod(MethodBase):
     detector_width: int = 64
     _detector: Detector | None = field(default=None, init=False, repr=False, compare=False)
     _edge_weights: Array | None = field(default=None, init=False, repr=False, compare=False)
+    _frozen: tuple[Any, Detector] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def configured(self, *, role: str, recipe: Recipe, overrides: Mapping[str, Any]) -> Self:
         """Return a new method with the recipe's and the role's values, then `overrides`.
@@ -44,20 +47,34 @@ class DetectorMethod(MethodBase):
         return images.images
 
     def predict(self, images: ImageSet) -> Keypoints:
-        """Detect keypoints in the whole, unmasked images."""
+        """Detect keypoints in the whole, unmasked images, in float32.
+
+        Points depend on the size of a batch only in the last bits.
+        """
         import numpy as np
         import torch
 
         from kpbench.training.data import device_batches
 
-        detector = self.detector()
+        detector = self._for_prediction()
         device = next(detector.parameters()).device.type
         with torch.inference_mode():
             found = [
-                detector(batch).points.cpu()
+                detector(batch).points
                 for batch in device_batches(self.pixels(images), self.image_size, device)
             ]
-        return Keypoints(torch.cat(found).numpy().astype(np.float64), graph=self._graph())
+        return Keypoints(torch.cat(found).cpu().numpy().astype(np.float64), graph=self._graph())
+
+    def _for_prediction(self) -> Detector:
+        """Return the detector in its fastest form, made anew when its weights change or move."""
+        from kpbench.nn import frozen_detector
+
+        fitted = self.detector()
+        state = fitted.state_dict().values()
+        key = id(fitted), [(tensor.data_ptr(), tensor._version) for tensor in state]
+        if self._frozen is None or self._frozen[0] != key:
+            self._frozen = key, frozen_detector(fitted)
+        return self._frozen[1]
 
     def detector(self) -> Detector:
         """Return the fitted detector.

@@ -344,3 +344,18 @@ def test_a_killed_training_resumes(data: ImageSet, tmp_path: Path) -> None:
     context = FitContext(checkpoints=tmp_path)
     method.fit(ImageSet(data.images), n_keypoints=K, seed=0, context=context)
     assert same(weights(method), weights(whole))
+
+
+def test_prediction_sees_weights_that_change_or_move(data: ImageSet) -> None:
+    method = fitted("autolink", data)
+    view = ImageSet(data.images)
+    before = method.predict(view).points
+    with torch.no_grad():
+        method.detector().head.bias += torch.arange(K)
+        method.detector().head.weight *= 2
+    after = method.predict(view).points
+    assert not np.allclose(before, after, atol=1e-6)
+    with torch.inference_mode():
+        pixels = normalised(resized(data.images, 32))
+        wanted = method.detector()(pixels).points.numpy()
+    np.testing.assert_allclose(after, wanted, atol=1e-5)

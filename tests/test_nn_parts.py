@@ -10,7 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpbench.nn import Detector, UNet, initialise, random_grid_mask, soft_argmax
+from kpbench.nn import Detector, UNet, frozen_detector, initialise, random_grid_mask, soft_argmax
+from kpbench.nn.detector import HalvingConv
+from kpbench.nn.resize import resized_by_matrices
+from kpbench.training.speed import plain
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 7))
@@ -102,3 +105,75 @@ def test_in_evaluation_one_image_does_not_affect_another() -> None:
         together = detector(images).points.numpy()
         alone = np.concatenate([detector(image[None]).points.numpy() for image in images])
     np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def half_and_gradients(conv: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Return the output, and the gradients of a sum that weighs every pixel differently."""
+    found = conv(x)
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(1)).to(found)
+    gradients = torch.autograd.grad((found * weights).sum(), [x, *conv.parameters()])
+    return [found, *gradients]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_halving_convolution_is_a_convolution_then_halving_at_the_borders_too(
+    seed: int, half_height: int, half_width: int
+) -> None:
+    torch.manual_seed(seed)
+    conv = HalvingConv(2, 3).double()
+    with plain():
+        naive = HalvingConv(2, 3).double()
+    naive.load_state_dict(conv.state_dict(), strict=True)
+    x = torch.randn(2, 2, 2 * half_height, 2 * half_width, dtype=torch.float64, requires_grad=True)
+    wanted = half_and_gradients(naive, x)
+    assert wanted[0].shape == (2, 3, half_height, half_width)
+    for a, b in zip(half_and_gradients(conv, x), wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_halving_convolution_differentiates_to_its_3_x_3_kernel() -> None:
+    torch.manual_seed(0)
+    conv = HalvingConv(2, 2).double()
+    x = torch.randn(1, 2, 4, 6, dtype=torch.float64, requires_grad=True)
+
+    def run(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = torch.func.functional_call(
+            conv, {"weight": weight, "bias": bias}, (x,)
+        )
+        return found
+
+    assert conv.weight.shape == (2, 2, 3, 3)
+    assert conv.bias is not None
+    assert torch.autograd.gradcheck(run, (x, conv.weight, conv.bias))
+
+
+@pytest.mark.parametrize("size", [(8, 14), (2, 3), (7, 5), (4, 7)])
+def test_matrices_resize_as_interpolate_does(size: tuple[int, int]) -> None:
+    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
+    wanted = torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(resized_by_matrices(x, size), wanted, rtol=1e-6, atol=1e-6)
+    assert torch.autograd.gradcheck(lambda x: resized_by_matrices(x, size), (x,))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert resized_by_matrices(x.float(), size).dtype == torch.float32
+
+
+def test_the_frozen_detector_computes_what_the_trained_one_does() -> None:
+    torch.manual_seed(0)
+    detector = Detector(4, 4)
+    initialise(detector)
+    for _ in range(3):  # statistics that are not those of the start
+        detector(torch.rand(4, 3, 32, 32) * 2 - 1)
+    for layer in detector.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.5, 2)
+            torch.nn.init.normal_(layer.bias)
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    frozen = frozen_detector(detector)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in frozen.modules())
+    images = torch.rand(3, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        for a, b in zip(frozen(images), detector.eval()(images), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    for name, value in detector.state_dict().items():
+        assert torch.equal(value, before[name]), name

@@ -15,6 +15,7 @@ from kpbench.errors import MissingWeightsError, UnknownNameError
 from kpbench.nn import PerceptualLoss
 from kpbench.nn.efficientnet_lite0 import trained_efficientnet_lite0
 from kpbench.nn.perceptual import Vgg16Features, trained_vgg16, vgg16_file
+from kpbench.training.speed import plain
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -127,3 +128,40 @@ def test_vgg16_layers_end_at_relu4_3() -> None:
 def test_an_unknown_backbone_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match="did you mean vgg16"):
         PerceptualLoss("vgg6")
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 48), (50, 37)])
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "random"])
+def test_the_folded_net_measures_what_the_file_s_net_does(
+    backbone: str, size: tuple[int, int]
+) -> None:
+    folded = PerceptualLoss(backbone)
+    with plain():
+        whole = PerceptualLoss(backbone)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 3, *size, generator=generator) * 2 - 1
+    images = (torch.rand(2, 3, *size, generator=generator) * 2 - 1).requires_grad_()
+    wanted, theirs = folded.wanted(target), whole.wanted(target)
+    assert float((wanted - theirs).abs().max() / theirs.abs().max()) < 1e-5
+    found = [
+        (d, torch.autograd.grad(d, images)[0])
+        for d in (net(images, target) for net in (folded, whole))
+    ]
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=0)
+    apart = (found[0][1] - found[1][1]).norm() / found[1][1].norm()
+    assert float(apart) < 1e-2  # the sign of a small difference may turn
+
+
+def test_distance_is_the_mean_absolute_difference_of_each_map() -> None:
+    """Against the definition, on the maps themselves."""
+    perceptual = PerceptualLoss("random")
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1 for _ in range(2))
+    maps = [perceptual.features(x / 2 + 0.5) for x in (a, b)]
+    wanted = sum(float((x - y).abs().mean()) / 7 for x, y in zip(*maps, strict=True))
+    assert float(perceptual(a, b)) == pytest.approx(wanted, rel=1e-5)
+    rows = perceptual.wanted(b)
+    assert rows.shape == (2, sum(x[0].numel() for x in maps[0]))
+    assert float(perceptual.distance(a, rows)) == float(perceptual(a, b))
+    torch.testing.assert_close(perceptual.wanted(b[1:]), rows[1:], rtol=1e-4, atol=1e-5)

@@ -20,5 +20,10 @@ Set = Annotated[
         "autolink.steps=9, people_background.k=8",
     ),
 ]
-Precision = Annotated[str, typer.Option(help="A Lightning precision, e.g. bf16-mixed.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="A Lightning precision, e.g. 32-true; auto is that on a CPU, bf16-mixed on a GPU."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

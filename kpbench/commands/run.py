@@ -27,7 +27,7 @@ def evaluate(
     seeds: Annotated[str, typer.Option(help="0, 0-2 or 0,3,5-7.")] = "0",
     recipe: RecipeOption = "quick",
     device: DeviceOption = "cpu",
-    precision: Precision = "32-true",
+    precision: Precision = "auto",
     results: Results = Path("results"),
     rerun: Annotated[bool, typer.Option(help="Run again what has a record.")] = False,
     set_: Set = None,
@@ -74,7 +74,7 @@ def train(
     role: Annotated[str, typer.Option(help="Whose settings: human36m, deepfashion, taichi.")] = "",
     recipe: RecipeOption = "quick",
     device: DeviceOption = "cpu",
-    precision: Precision = "32-true",
+    precision: Precision = "auto",
     set_: Set = None,
 ) -> None:
     """Train a method without scoring it, on your own images or on a protocol's."""

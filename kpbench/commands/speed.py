@@ -15,7 +15,7 @@ def throughput(
     method: Methods = None,
     recipe: RecipeOption = "quick",
     device: DeviceOption = "cpu",
-    precision: Precision = "32-true",
+    precision: Precision = "auto",
     batch: Annotated[list[int] | None, typer.Option(help="Batch sizes; repeat.", min=1)] = None,
     repeats: Annotated[int, typer.Option(min=3)] = 20,
     sweep: Annotated[

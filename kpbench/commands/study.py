@@ -36,7 +36,7 @@ def distill_dkp(
         ),
     ] = None,
     device: DeviceOption = "cpu",
-    precision: Precision = "32-true",
+    precision: Precision = "auto",
     folder: Annotated[
         Path, typer.Option(help="Where results/ and published.csv are, and the pages go.")
     ] = Path("leaderboards"),

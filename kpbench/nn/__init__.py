@@ -1,7 +1,7 @@
 """Differentiable parts that methods share."""
 
 from kpbench.nn.decoder import UNet
-from kpbench.nn.detector import Detection, Detector, initialise
+from kpbench.nn.detector import Detection, Detector, frozen_detector, initialise
 from kpbench.nn.edge_map import edge_map
 from kpbench.nn.edge_map_reference import edge_ends, edge_map_reference
 from kpbench.nn.masking import random_grid_mask
@@ -17,6 +17,7 @@ __all__ = [
     "edge_ends",
     "edge_map",
     "edge_map_reference",
+    "frozen_detector",
     "initialise",
     "random_grid_mask",
     "soft_argmax",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kpbench.nn.resize import Resize
 from kpbench.nn.soft_argmax import soft_argmax
@@ -124,3 +127,26 @@ class Detector(nn.Module):
         x = transposed_conv = self.up[0](x)
         logits = self.head(self.up[1](x))
         return Detection(soft_argmax(logits), logits, resnet, transposed_conv)
+
+
+def frozen_detector(detector: Detector) -> Detector:
+    """Return a copy for prediction alone: evaluation mode, batch norms put into convolutions.
+
+    It computes what `detector.eval()` does, up to rounding. Channels lie last.
+    """
+    detector = copy.deepcopy(detector).eval().requires_grad_(False)
+    if not is_plain():
+        for layers in detector.modules():
+            if isinstance(layers, nn.Sequential):
+                _fold(layers)
+    return detector.to(memory_format=torch.channels_last)
+
+
+def _fold(layers: nn.Sequential) -> None:
+    convolution = ""
+    for name, layer in list(layers.named_children()):
+        if isinstance(layer, nn.Conv2d):
+            convolution = name
+        elif isinstance(layer, nn.BatchNorm2d):
+            setattr(layers, convolution, fuse_conv_bn_eval(getattr(layers, convolution), layer))
+            setattr(layers, name, nn.Identity())

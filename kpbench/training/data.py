@@ -15,6 +15,9 @@ from torch.nn.functional import interpolate
 from kpbench.api import Array
 
 _CHUNK = 256
+_CPU_BATCH, _GPU_BATCH = 2**17, 2**23
+"""Pixels that a detector looks at together: measured on a CPU, bounded by memory on a GPU."""
+
 IN_MEMORY = 4 * 2**30
 """Bytes: packed images that take more stay in their file, and a step reads its rows alone."""
 
@@ -46,10 +49,14 @@ def normalised(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-def device_batches(images: Array, size: int, device: str, batch: int = 64) -> Iterator[Tensor]:
-    """Yield float (B, 3, size, size) batches in [-1, 1] on `device`, in order."""
+def device_batches(images: Array, size: int, device: str) -> Iterator[Tensor]:
+    """Yield float (B, 3, size, size) batches in [-1, 1] on `device`, in order.
+
+    As many at a time as stay in a core's cache, or fill a GPU; they travel as uint8.
+    """
+    batch = max(1, (_CPU_BATCH if device == "cpu" else _GPU_BATCH) // size**2)
     for at in range(0, len(images), batch):
-        yield normalised(resized(images[at : at + batch], size).to(device))
+        yield normalised(sent(resized(images[at : at + batch], size), device))
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def placed(pixels: Tensor, device: str) -> Tensor:
 
 
 def sent(tensor: Tensor, device: str | torch.device) -> Tensor:
-    """Return a small CPU tensor on the device, without waiting for what a GPU is busy with."""
+    """Return a CPU tensor on the device, without waiting for what a GPU is busy with."""
     if torch.device(device).type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

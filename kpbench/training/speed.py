@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from importlib.util import find_spec
+from typing import Any
 
 _PLAIN = ContextVar("kpbench_plain_training", default=False)
 
@@ -74,3 +76,30 @@ def compiles(device: str, visited_pixels: int) -> bool:
         and find_spec("triton") is not None
         and not is_plain()
     )
+
+
+def compiled(network: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
+    """Return the network as one graph, compiled at its first call, or as it is if not wanted.
+
+    Inputs keep their shapes while training. A network that cannot be compiled on this machine runs
+    as it is, with a warning.
+    """
+    if not wanted:
+        return network
+    import torch
+
+    fast = torch.compile(network, fullgraph=True, dynamic=False)
+    usable = True
+
+    def call(*inputs: Any) -> Any:
+        nonlocal usable
+        if usable:
+            try:
+                return fast(*inputs)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                usable = False
+                why = str(error).strip().splitlines()[0]
+                warnings.warn(f"training goes on uncompiled, which is slower: {why}", stacklevel=2)
+        return network(*inputs)
+
+    return call

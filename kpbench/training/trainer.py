@@ -81,7 +81,7 @@ def training_identity(settings: Mapping[str, object], data: Mapping[str, Tensor]
     digest = hashlib.sha256(repr(sorted(settings.items())).encode())
     for name in sorted(data):
         digest.update(f"{name}{tuple(data[name].shape)}".encode())
-        digest.update(data[name].cpu().numpy().data)
+        digest.update(data[name].cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
