@@ -133,7 +133,7 @@ def test_a_partial_data_set(run: Run, tmp_path: Path) -> None:
     "words, message",
     [
         (("prepare", "toyy"), "did you mean toy"),
-        (("prepare", "people_plain"), "brings its own data"),
+        (("verify", "people_plain"), "brings its own data"),
         (("prepare", "toy", "--recipe", "full"), "no recipe called 'full'"),
         (("prepare", "toy", "--argument", "background"), "NAME=VALUE"),
         (("prepare", "toy", "--argument", "background=grey"), "no value of background"),

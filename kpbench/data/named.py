@@ -45,7 +45,8 @@ def protocols_of(name: str) -> list[RealProtocol]:
         raise InvalidInputError(
             f"{name} brings its own data, which needs no folder; try: kpbench data list"
         )
-    raise UnknownNameError.of("data set or protocol", name, {*known, *datasets(known)})
+    every = {*available("protocols"), *datasets(known)}
+    raise UnknownNameError.of("data set or protocol", name, every)
 
 
 def rendered_protocol(name: str) -> PeopleProtocol | None:
