@@ -15,6 +15,7 @@ from kpbench.errors import InvalidInputError, UndefinedScoreError, UnknownNameEr
 from kpbench.fitting import fit_on
 from kpbench.metrics import Aggregation, aggregate
 from kpbench.presets import EVALUATORS, FURTHER
+from kpbench.regression import LandmarkRegressor
 from kpbench.scoring import score_on
 from kpbench.spec import EvaluatorSpec
 from kpbench.stats import bootstrap_interval
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "evaluators_of",
     "get_evaluator",
+    "score_alone",
 ]
 
 
@@ -146,11 +148,8 @@ def evaluate(spec: EvaluatorSpec, train: Detections, test: Detections) -> Evalua
         UndefinedScoreError: nothing to average, no distance between the eyes, or a landmark that
             is visible in no training image.
     """
-    _check(spec, train, test)
     notes: list[str] = []
-    regressor = fit_on(spec, test if spec.fit_on == "test" else train, notes)
-    predicted, errors, valid = score_on(spec, regressor, test, notes)
-    groups = _groups(spec, test, notes)
+    regressor, predicted, errors, valid, groups = _fitted_and_scored(spec, train, test, notes)
     columns = errors.shape[1] // predicted.shape[1]
     return Evaluation(
         evaluator=spec.name,
@@ -172,6 +171,27 @@ def evaluate(spec: EvaluatorSpec, train: Detections, test: Detections) -> Evalua
         n_features=regressor.n_features,
         notes=tuple(notes),
     )
+
+
+def score_alone(spec: EvaluatorSpec, train: Detections, test: Detections) -> float:
+    """Return `evaluate(spec, train, test).value`, without the time that interval and parts take.
+
+    Raises:
+        InvalidInputError: as `evaluate`.
+        UndefinedScoreError: as `evaluate`, but for the interval.
+    """
+    _, _, errors, valid, groups = _fitted_and_scored(spec, train, test, [])
+    return aggregate(errors, valid, spec.aggregation, groups)
+
+
+def _fitted_and_scored(
+    spec: EvaluatorSpec, train: Detections, test: Detections, notes: list[str]
+) -> tuple[LandmarkRegressor, Array, Array, Array, Array | None]:
+    """Return the regressor, predictions, errors, which of them count, and groups."""
+    _check(spec, train, test)
+    regressor = fit_on(spec, test if spec.fit_on == "test" else train, notes)
+    predicted, errors, valid = score_on(spec, regressor, test, notes)
+    return regressor, predicted, errors, valid, _groups(spec, test, notes)
 
 
 def _check(spec: EvaluatorSpec, train: Detections, test: Detections) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kpbench.detections import Detections
 from kpbench.errors import InvalidInputError, UndefinedScoreError
-from kpbench.evaluators import evaluate
+from kpbench.evaluators import score_alone
 from kpbench.records import LabelCurve, LabelPoint
 from kpbench.spec import EvaluatorSpec
 from kpbench.types import Array
@@ -53,7 +53,7 @@ def label_efficiency(
         seed: of the draws.
 
     Raises:
-        InvalidInputError: as `evaluate`.
+        InvalidInputError: as `score_alone`.
         UndefinedScoreError: not even all training images label every landmark twice.
     """
     rng = np.random.default_rng(seed)
@@ -89,10 +89,13 @@ def best_ridge(
     if visible.sum(0).min() < 2:
         raise InvalidInputError("leaving one out needs two labels of each landmark")
     x = np.asarray(keypoints, np.float64).reshape(len(keypoints), -1) - centre
-    patterns, member = np.unique(visible.T, axis=0, return_inverse=True)
+    # most often all are visible, which `unique` would need longer to find than the rest takes
+    found = visible.T[:1] if visible.all() else visible.T
+    patterns, member = np.unique(found, axis=0, return_inverse=True)
+    member = np.broadcast_to(member.ravel(), len(visible.T)) if visible.all() else member.ravel()
     total = np.zeros(len(RIDGES))
     for i, rows in enumerate(patterns):
-        y = landmarks[rows][:, member.ravel() == i].reshape(rows.sum(), -1) - centre
+        y = landmarks[rows][:, member == i].reshape(rows.sum(), -1) - centre
         total += _leave_one_out(x[rows], y, bias)
     return RIDGES[int(total.argmin())]
 
@@ -117,7 +120,7 @@ def _score(spec: EvaluatorSpec, train: Detections, test: Detections) -> float:
     ridge = best_ridge(
         part.keypoints, part.landmarks, part.visible, bias=spec.bias, centre=spec.centre
     )
-    return evaluate(replace(spec, ridge=ridge, min_norm=True), train, test).value
+    return score_alone(replace(spec, ridge=ridge, min_norm=True), train, test)
 
 
 def _thinned(part: Detections) -> Detections:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +80,7 @@ def measure(
         unscored=unscored,
         foreground_hits=foreground_hits(test.points, splits.test.images.mask),
         equivariance=_equivariance(method, splits.test.images, test),
-        label_efficiency=_label_efficiency(protocol, *pair),
+        label_efficiency=_label_efficiency(specs, *pair),
         files=files,
         seconds={
             "predict": round(predicted - clock, 3),
@@ -206,10 +206,13 @@ def _equivariance(method: Method, images: ImageSet, found: Keypoints) -> dict[st
 
 
 def _label_efficiency(
-    protocol: EvaluationProtocol, train: Detections, test: Detections
+    specs: Sequence[EvaluatorSpec], train: Detections, test: Detections
 ) -> LabelCurve | None:
-    """Return the curve under the strict evaluator; None without one, or with too few labels."""
-    strict = [spec for spec in protocol.evaluators if spec.name.endswith("/strict")]
+    """Return the curve under the strict evaluator; None if it is not among those that could score.
+
+    Also None with too few labels.
+    """
+    strict = [spec for spec in specs if spec.name.endswith("/strict")]
     try:
         return label_efficiency(strict[0], train, test) if strict else None
     except (InvalidInputError, UndefinedScoreError):

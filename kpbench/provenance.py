@@ -11,6 +11,7 @@ import subprocess
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,14 @@ def source_hash(*plugins: Plugin) -> str:
         folder = plugin.path.parent
         files = folder.rglob("*.py") if plugin.path.name == "__init__.py" else [plugin.path]
         for path in sorted({*files, *folder.glob("_*.py")}):
-            digest.update(_code(path).encode())
+            about = path.stat()
+            digest.update(_code(path, about.st_size, about.st_mtime_ns).encode())
     return digest.hexdigest()[:16]
 
 
-def _code(path: Path) -> str:
+@lru_cache(maxsize=256)
+def _code(path: Path, size: int, changed: int) -> str:
+    """Parse a module once a process, and again after a change of its size or time."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from kpbench.errors import InvalidInputError, UndefinedScoreError
 from kpbench.metrics import Aggregation, aggregate, combine, terms
-from kpbench.types import Array
+from kpbench.types import Array, read_only
 
 LEVELS = (2.5, 97.5)
 """Percentiles of a 95 % interval."""
@@ -186,7 +187,7 @@ def resample(
         numerator, denominator = (_summed(part, clusters) for part in (numerator, denominator))
     n, n_runs, n_ratios = numerator.shape
     scores = []
-    for counts in _resamples(n, n_resamples, np.random.default_rng(seed)):
+    for counts in _resamples(n, n_resamples, seed):
         above = (counts @ numerator.reshape(n, -1)).reshape(-1, n_runs, n_ratios)
         scores.append(combine(above, (counts @ denominator)[:, None], aggregation))
     return Resampled(np.array(values), np.concatenate(scores))
@@ -244,15 +245,28 @@ def _summed(values: Array, clusters: Array) -> Array:
     return np.asarray(np.add.reduceat(values[order], starts, axis=0))
 
 
-def _resamples(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[Array]:
+def _resamples(n: int, n_resamples: int, seed: int) -> Iterator[Array]:
     """Yield how often each of n rows occurs in each resample, (some resamples, n)."""
     if n < 2:
         raise UndefinedScoreError(f"an interval needs at least two test images, got {n}")
     at_once = max(1, CHUNK // n)
+    if n_resamples <= at_once:
+        yield _counts(n, n_resamples, seed)
+        return
+    rng = np.random.default_rng(seed)
     for start in range(0, n_resamples, at_once):
-        size = min(at_once, n_resamples - start)
-        drawn = rng.integers(0, n, (size, n), dtype=np.int32)  # four times as fast as int64
-        yield np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
+        yield _draw(n, min(at_once, n_resamples - start), rng)
+
+
+@lru_cache(maxsize=2)
+def _counts(n: int, n_resamples: int, seed: int) -> Array:
+    """Draw resamples once for the many scores of one test set: over images, and identities."""
+    return read_only(_draw(n, n_resamples, np.random.default_rng(seed)))
+
+
+def _draw(n: int, n_resamples: int, rng: np.random.Generator) -> Array:
+    drawn = rng.integers(0, n, (n_resamples, n), dtype=np.int32)  # four times as fast as int64
+    return np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
 
 
 def _interval(values: Array) -> tuple[float, float]:

@@ -70,7 +70,7 @@ def test_a_broken_plugin_is_named_and_never_skipped(
 
 
 def test_a_bare_checkout_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kpbench.registry.entry_points", lambda group: [])
+    monkeypatch.setattr("kpbench.registry._packages", lambda kind, path: [])
     with pytest.raises(UnknownNameError, match="pip install -e"):
         available("methods")
 
