@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from kpbench.nn.edge_map_frames import BLOCK, Frames, frames
+from kpbench.nn.edge_map_frames import BLOCK, Frames, exponentiate_, frames, smallest_exponent
 
 _SLACK = 0.02
 """By how much the bounds are widened, in units of d^2 / thickness: far above rounding."""
@@ -81,11 +81,10 @@ def _draw_part(edges: Frames, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tens
     along = (dy * edges.unit_y)[:, None] + dx * edges.unit_x
     across = (dy * edges.unit_x)[:, None] - dx * edges.unit_y
     pairs = _candidates(edges, along, across, (rows.reach, columns.reach), n_edges)
-    plan = _plan(pairs, shape, n_edges, len(rows.offsets) * len(columns.offsets), along.device)
-    best, index = _compare(
-        edges, along.view(-1), across.view(-1), rows.offsets, columns.offsets, plan
-    )
-    return _assemble(best, index, plan, shape, len(rows.offsets))
+    side = len(rows.offsets)
+    plan = _plan(pairs, shape, n_edges, BLOCK // side**2, along.device)
+    y, x = rows.offsets[:, None], columns.offsets[:, None]
+    return _assemble(*_compare(edges, along, across, y, x, plan), plan.place, side)
 
 
 def _candidates(
@@ -111,8 +110,7 @@ def _candidates(
     to_y -= to_y.gather(1, nearest)
     cost.sub_(to_x.abs_(), alpha=2 * reach_x).sub_(to_y.abs_(), alpha=2 * reach_y)
     corner = reach_x**2 + reach_y**2
-    info = torch.finfo(cost.dtype)
-    underflow = 1 - math.log(info.smallest_normal * info.eps)
+    underflow = 1 - smallest_exponent(cost.dtype)
     strongest = edges.log_weight.amax()
     dead = ((strongest + underflow).sqrt() + math.sqrt(corner)).square() - strongest
     limit = torch.where(least > dead, -torch.inf, least + (corner + _SLACK))
@@ -134,72 +132,74 @@ class _Plan(NamedTuple):
     row: Tensor
     """(entries,) image x E + edge."""
     edge: Tensor
-    """(entries,) int16."""
+    """(entries + 1,) int16, the last of them 0 for cells without pairs."""
     first: Tensor
-    """(cells + 1,) first entry of each sorted cell that has any; one more for the rest."""
+    """(cells + 1,) first entry of each sorted cell that has pairs, and of all that have none."""
     stride: Tensor
     """(cells + 1,) from one entry of the cell to its next."""
     place: Tensor
-    """(n_rows x n_columns x B,) int32: where each cell comes after sorting."""
+    """(n_rows, n_columns, B): where each cell comes after sorting."""
 
 
 def _plan(
     pairs: Integers,
     shape: tuple[int, int, int],
     n_edges: int,
-    n_pixels: int,
+    room: int,
     device: torch.device,
 ) -> _Plan:
-    n_cells, batch = math.prod(shape), shape[2]
-    bounds = np.searchsorted(pairs, np.arange(n_cells + 1) * n_edges)
+    """Return the plan for the pairs of the (n_rows, n_columns, B) cells, `room` to a group."""
+    cells = np.arange(math.prod(shape) + 1)
+    bounds = np.searchsorted(pairs, cells * n_edges)
     counts = np.diff(bounds)
+    edge = pairs - np.repeat(cells[:-1] * n_edges, counts)
+    row = edge + np.repeat(cells[:-1] % shape[2] * n_edges, counts)
     order = np.argsort(-counts.astype(np.int16), kind="stable")[: np.count_nonzero(counts)]
     counts, starts = counts[order], bounds[order]
-    groups, entries = [], [np.zeros((3, 0), np.int64)]
+    groups, entries = [], [np.zeros(0, np.int64)]
     first, stride = np.zeros((2, len(order) + 1), np.int64)
     at = total = 0
     while at < len(order):
         most = int(counts[at])
-        to = min(len(order), at + max(1, BLOCK // (n_pixels * most)))
-        cell = order[at:to]
+        to = min(len(order), at + max(1, room // most))
         slot = np.minimum(np.arange(most)[:, None], counts[at:to] - 1) + starts[at:to]
-        pair = pairs[slot]
-        row = pair - cell // batch * (batch * n_edges)
-        entries.append(np.stack([pair, row, pair - cell * n_edges]).reshape(3, -1))
+        entries.append(slot.ravel())
+        groups.append((most, to - at))
         first[at:to] = np.arange(total, total + to - at)
         stride[at:to] = to - at
-        groups.append((most, to - at))
         at, total = to, total + slot.size
-    pair, row, edge = np.concatenate(entries, axis=1)
-    place = np.full(n_cells, len(order), np.int32)
-    place[order] = np.arange(len(order))
-    arrays = pair, row, edge.astype(np.int16), first, stride, place
+    entry = np.concatenate(entries)
+    place = np.full(shape, len(order), np.int32)
+    place.flat[order] = np.arange(len(order))
+    first[-1] = len(entry)
+    edge = np.append(edge[entry], 0).astype(np.int16)
+    arrays = pairs[entry], row[entry], edge, first, stride, place
     return _Plan(groups, *(torch.from_numpy(each).to(device) for each in arrays))
 
 
 def _compare(
     edges: Frames, along: Tensor, across: Tensor, y: Tensor, x: Tensor, plan: _Plan
 ) -> tuple[Tensor, Tensor]:
-    """Return the largest log value at the (pixels, sorted cells) and the entry it comes from."""
-    along, across = along.index_select(0, plan.pair), across.index_select(0, plan.pair)
+    """Return, at (pixels of a cell, sorted cells), the largest log value and its edge."""
+    along, across = (each.view(-1).index_select(0, plan.pair) for each in (along, across))
     unit_x, unit_y, half, log_weight = (each.index_select(0, plan.row) for each in edges[2:])
-    y, x = y[:, None], x[:, None]
     along_y, along_x = torch.addcmul(along, y, unit_y)[:, None], x * unit_x
     across_y, across_x = torch.addcmul(across, y, unit_x)[:, None], x * unit_y
     size = len(y) * len(x), len(plan.first)
     best = along.new_full(size, -torch.inf)
-    index = along.new_zeros(size, dtype=torch.int64)
+    slot = along.new_zeros(size, dtype=torch.int64)
     cell = entry = 0
     for most, n in plan.groups:
         e, c = slice(entry, entry + most * n), slice(cell, cell + n)
         excess = along_y[..., e] + along_x[:, e]
         excess.abs_().sub_(half[e]).clamp_min_(0)
         aside = across_y[..., e] - across_x[:, e]
-        log_value = torch.addcmul(log_weight[e], aside, aside, value=-1)
+        log_value = torch.addcmul(log_weight[e], aside, aside, value=-1, out=aside)
         log_value.addcmul_(excess, excess, value=-1)
-        best[:, c], index[:, c] = _max(log_value.view(-1, most, n))
+        best[:, c], slot[:, c] = _max(log_value.view(-1, most, n))
         cell, entry = c.stop, e.stop
-    return best, index.mul_(plan.stride).add_(plan.first)
+    won = slot.mul_(plan.stride).add_(plan.first)
+    return best, plan.edge.index_select(0, won.view(-1))
 
 
 def _max(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,16 +214,13 @@ def _max(values: Tensor) -> tuple[Tensor, Tensor]:
     return best[:, :, 0, 0], index[:, :, 0, 0]
 
 
-def _assemble(
-    best: Tensor, entry: Tensor, plan: _Plan, shape: tuple[int, int, int], side: int
-) -> tuple[Tensor, Tensor]:
-    """Put the sorted cells in their places in the images."""
-    n_rows, n_columns, batch = shape
-    edge = plan.edge.index_select(0, entry.view(-1))
-    pixel = torch.arange(side * side, dtype=torch.int32, device=best.device).view(side, 1, side)
-    cell = plan.place.view(shape).permute(2, 0, 1)[:, :, None, :, None]
-    place = torch.empty(batch, n_rows, side, n_columns, side, dtype=torch.int32, device=best.device)
-    torch.add(cell, pixel * best.shape[1], out=place)
+def _assemble(best: Tensor, edge: Tensor, place: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Put the sorted cells in their places in the images; return values and edges."""
+    n_rows, n_columns, batch = place.shape
+    pixel = torch.arange(side * side, dtype=torch.int32, device=place.device).view(side, 1, side)
+    cell = place.permute(2, 0, 1)[:, :, None, :, None]
+    at = place.new_empty(batch, n_rows, side, n_columns, side)
+    torch.add(cell, pixel * best.shape[1], out=at)
     size = batch, n_rows * side, n_columns * side
-    value = best.view(-1).index_select(0, place.view(-1)).exp_()
-    return value.view(size), edge.index_select(0, place.view(-1)).view(size)
+    value = exponentiate_(best.view(-1).index_select(0, at.view(-1)))
+    return value.view(size), edge.index_select(0, at.view(-1)).view(size)
