@@ -1,0 +1,1 @@
+"""Measurements that are run on demand, from a checkout of this repository."""

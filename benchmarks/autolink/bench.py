@@ -1,0 +1,221 @@
+"""Both sides of the comparison on one folder of frames, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.autolink.agreement import Agreement, agreement
+from benchmarks.autolink.checkout import Official
+from benchmarks.autolink.inference import (
+    Ours,
+    in_memory,
+    official_loop,
+    same_weights,
+    score_agreement,
+)
+from benchmarks.autolink.report import Row
+from benchmarks.autolink.training import (
+    OfficialTraining,
+    Plan,
+    Steps,
+    compare_steps,
+    float16,
+    from_loader,
+    ready,
+)
+from kpbench.api import EvaluationProtocol
+from kpbench.nn import edge_ends, edge_map
+from kpbench.provenance import collect
+from kpbench.timing import Call, ratio, rounds, timing
+
+WORKERS = {"train": 8, "test": 6}
+"""Processes of the official data loaders, by default of its command lines."""
+TEST_BATCH = 64
+"""Images at a time in the official test loop, by default of its command line."""
+PIXELS = 128
+_AGREEING = 2
+"""Images that results are compared on."""
+_SPREAD = 10.0
+"""By which the official detector's last weights are multiplied: keypoints of random weights lie
+together in the middle, these spread over the image as trained ones do."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured.
+
+    Attributes:
+        plan: of the training step.
+        copies: how often the 120 frames of the test loop are there.
+        repeats: rounds of edge map and detector.
+        loops: rounds of the test loop.
+    """
+
+    plan: Plan
+    copies: int
+    repeats: int
+    loops: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Both sides on one folder of frames."""
+
+    official: Official
+    amount: Amount
+    protocol: EvaluationProtocol
+    tree: Path
+    say: Say
+
+    @property
+    def plan(self) -> Plan:
+        """Of the training step."""
+        return self.amount.plan
+
+    def model(self) -> Any:
+        """Return an official model with fresh random weights, always the same, on the device."""
+        case = self.plan.case
+        torch.manual_seed(0)
+        model = self.official.model(
+            n_keypoints=case.n_keypoints,
+            thickness=case.params["thickness"],
+            batch_size=case.batch,
+        )
+        with torch.no_grad():
+            model.encoder.detector.conv[-1].weight *= _SPREAD
+        return model.to(self.plan.device)
+
+    def data(self, use: str) -> Any:
+        """Return the official data module, for "train" or "test"."""
+        workers = min(WORKERS[use], int(collect("cpu")["cores"] or 1))
+        batch = TEST_BATCH if use == "test" else self.plan.case.batch
+        return self.official.data(self.tree, batch_size=batch, workers=workers)
+
+    def ours(self, model: Any) -> Ours:
+        """Return kpbench's side with the weights of an official model."""
+        method = same_weights(model, self.plan.case.configured(), self.plan.device)
+        return Ours(method, self.protocol)
+
+    def agreement(self) -> list[Agreement]:
+        """Compare the results of all parts and of the test loop."""
+        self.say("comparing results")
+        device, model = self.plan.device, self.model()
+        loaders = self.data("test").test_dataloader()
+        score = score_agreement(model, loaders, device, self.protocol.splits("paper"))
+        images = next(iter(loaders[1]))["img"][:_AGREEING].to(device)
+        return [*agreement(model, self.plan.case.params["thickness"], images), score]
+
+    def parts(self) -> list[Row]:
+        """Time edge map and detector alone, with their inputs on the device."""
+        self.say("timing edge map and detector")
+        batch = self.plan.case.batch
+        edges = self._row("edge map, forward and backward", batch, self._edge_maps())
+        with torch.inference_mode():
+            return [edges, self._row("detector, forward", batch, self._detectors())]
+
+    def _edge_maps(self) -> dict[str, Call]:
+        case, device = self.plan.case, self.plan.device
+        decoder, k = self.model().decoder, case.n_keypoints
+        keypoints = torch.rand(case.batch, k, 2, device=device, requires_grad=True)
+        weights = torch.rand(len(edge_ends(k)[0]), device=device, requires_grad=True)
+        upstream = torch.rand(case.batch, 1, PIXELS, PIXELS, device=device)
+
+        def official() -> None:
+            with float16(device):
+                drawn = decoder.rasterize(2 * keypoints - 1, PIXELS)
+            torch.autograd.grad(drawn, [keypoints, decoder.skeleton_scalar], upstream)
+
+        def ours() -> None:
+            drawn = edge_map(keypoints, weights, (PIXELS, PIXELS), case.params["thickness"])
+            torch.autograd.grad(drawn, [keypoints, weights], upstream)
+
+        return {"official": official, "ours": ours}
+
+    def _detectors(self) -> dict[str, Call]:
+        case, device = self.plan.case, self.plan.device
+        model = self.model().eval()
+        method: Any = self.ours(model).method
+        detector = method.detector().to(memory_format=torch.channels_last)
+        images = torch.rand(case.batch, 3, PIXELS, PIXELS, device=device) * 2 - 1
+        last = images.contiguous(memory_format=torch.channels_last)
+
+        def official() -> None:
+            with float16(device):
+                model.encoder({"img": images})
+
+        def ours() -> None:
+            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+                detector(last)
+
+        return {"official": official, "ours": ours}
+
+    def steps(self) -> tuple[Steps, Steps]:
+        """Return the steps with images that are ready, and with images from disk."""
+        case = self.plan.case
+        training = OfficialTraining(self.model(), self.plan.device)
+        self.say("timing training steps, images ready")
+        at_rest = compare_steps(self.plan, training, ready(case), case.training_set())
+        self.say("timing training steps, images from disk")
+        loader = self.data("train").train_dataloader()
+        discovery = self.protocol.splits("paper").discovery
+        once = replace(self.plan, rounds=1)
+        return at_rest, compare_steps(once, training, from_loader(loader), discovery)
+
+    def loops(self) -> list[Row]:
+        """Time the test loop from disk and from memory."""
+        self.say("timing the test loop")
+        device, model = self.plan.device, self.model()
+        ours = self.ours(model)
+        loaders = self.data("test").test_dataloader()
+        from_disk: dict[str, Call] = {
+            "official": lambda: official_loop(model, loaders, device),
+            "ours": ours.from_disk,
+        }
+        splits, batches = ours.in_memory(), in_memory(loaders)
+        from_memory: dict[str, Call] = {
+            "official": lambda: official_loop(model, batches, device),
+            "ours": lambda: ours.on(splits),
+        }
+        images = len(splits.regression) + len(splits.test)
+        return [
+            self._loop("test loop from disk", images, from_disk, 10.0),
+            self._loop("test loop from memory", images, from_memory, 3.0),
+        ]
+
+    def _loop(self, what: str, images: int, calls: dict[str, Call], target: float) -> Row:
+        # by the clock of the CPU: both sides end with a number there
+        warmup = 1 if self.plan.device == "cuda" else 0
+        times = rounds(calls, "cpu", warmup=warmup, repeats=self.amount.loops)
+        return _row(what, images, times, target)
+
+    def _row(self, what: str, images: int, calls: dict[str, Call]) -> Row:
+        return _row(what, images, rounds(calls, self.plan.device, repeats=self.amount.repeats))
+
+
+def _row(what: str, images: int, times: Any, target: float | None = None) -> Row:
+    official, ours = times["official"], times["ours"]
+    median = ratio(official, ours).median
+    return Row(what, images, timing(official), timing(ours), median, target)
+
+
+def step_rows(plan: Plan, at_rest: Steps, from_disk: Steps) -> list[Row]:
+    """Return the rows of what `Bench.steps` timed."""
+    named = (("training step", at_rest, 4.0), ("training step, fed from disk", from_disk, None))
+    return [
+        Row(
+            what,
+            plan.case.batch,
+            steps.official,
+            steps.ours,
+            steps.official.median_ms / steps.ours.median_ms,
+            target,
+        )
+        for what, steps, target in named
+    ]

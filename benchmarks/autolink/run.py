@@ -1,0 +1,133 @@
+"""The comparison: agreement first, then every part timed on both sides in turn."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.autolink.agreement import require
+from benchmarks.autolink.bench import Amount, Bench, Say, step_rows
+from benchmarks.autolink.checkout import STUBBED, Checkout, imported
+from benchmarks.autolink.inference import packed
+from benchmarks.autolink.report import Convolutions, Report
+from benchmarks.autolink.training import Flop, Plan, Steps, official_flop, our_flop
+from benchmarks.autolink.tree import write_tree
+from kpbench.provenance import collect, now
+from kpbench.throughput_peak import arithmetic_of, measure_peak
+from kpbench.throughput_records import Peak
+from kpbench.timing import random_weights_where_missing
+from kpbench.training.speed import plain
+
+DIFFERENCES = (
+    "Precision on a GPU: official float16 with a gradient scaler, as published; kpbench bfloat16 "
+    "in training and for the detector alone, PyTorch's default for float32 in `predict`. On a CPU "
+    "float32 on both sides.",
+    "Training: the official step is its own `training_step` and optimiser without its trainer's "
+    "overhead; kpbench's is `fit`, all included, once it runs.",
+    "Fed from disk: the official loader decodes each JPEG each time; kpbench packs the data set "
+    "once, which is not timed here, and trains on what it packed.",
+    "Test loop: the official one without its trainer's overhead; kpbench's also computes a 95 % "
+    "interval. From disk, files are in the system's cache on both sides. From memory, the official "
+    "batches are float32, as its loader hands them over, and kpbench's images uint8; both in RAM.",
+    "The official data loaders get the published number of processes, at most one a core.",
+)
+
+
+def compare(checkout: Checkout, amount: Amount, say: Say) -> Report:
+    """Measure everything.
+
+    Args:
+        checkout: the official code.
+        amount: how much.
+        say: told what is being done.
+
+    Raises:
+        DisagreementError: the two sides compute different things.
+        InvalidInputError: the checkout cannot be used.
+    """
+    with ExitStack() as stack:
+        random = stack.enter_context(random_weights_where_missing())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kpbench-")))
+        official = stack.enter_context(imported(checkout))
+        protocol = stack.enter_context(packed(folder / "human36m", folder / "cache"))
+        say("writing frames")
+        write_tree(folder / "human36m", amount.copies)
+        bench = Bench(official, amount, protocol, folder / "human36m", say)
+        found = bench.agreement()
+        require(found)
+        at_rest, from_disk = bench.steps()
+        rows = [*bench.parts(), *step_rows(amount.plan, at_rest, from_disk), *bench.loops()]
+        say("counting operations")
+        peak = _peak(amount.plan, at_rest.threads)
+        return Report(
+            setting=_setting(checkout, amount, random, at_rest.threads),
+            differences=DIFFERENCES,
+            agreement=found,
+            rows=rows,
+            convolutions=_shares(bench, at_rest, peak),
+            peak=peak.model_dump(mode="json"),
+        )
+
+
+def _shares(bench: Bench, steps: Steps, peak: Peak) -> list[Convolutions]:
+    case = bench.plan.case
+    with plain():
+        recipe = our_flop(case)
+    ours = steps.ours.median_ms
+    sides = (
+        ("official", official_flop(bench.model().cpu()), steps.official.median_ms),
+        ("kpbench, of the recipe", recipe, ours),
+        ("kpbench, as computed", our_flop(case), ours),
+    )
+    return [_convolutions(side, flop, case.batch, ms, peak) for side, flop, ms in sides]
+
+
+def _convolutions(side: str, flop: Flop, batch: int, ms: float, peak: Peak) -> Convolutions:
+    tflops = flop.convolutions * batch / ms / 1e9
+    return Convolutions(
+        side,
+        gflop=flop.convolutions / 1e9,
+        gflop_in_all=flop.total / 1e9,
+        tflops=tflops,
+        of_measured=tflops / peak.tflops,
+        of_datasheet=tflops / peak.datasheet_tflops if peak.datasheet_tflops else None,
+    )
+
+
+def _peak(plan: Plan, threads: int) -> Peak:
+    machine = collect(plan.device)
+    return measure_peak(
+        "training",
+        arithmetic_of(plan.case.precision),
+        plan.device,
+        threads=threads,
+        device_name=str(machine["gpu"] or machine["cpu"]),
+    )
+
+
+def _setting(
+    checkout: Checkout, amount: Amount, random: Sequence[str], threads: int
+) -> dict[str, Any]:
+    case = amount.plan.case
+    machine = collect(case.device)
+    return {
+        "date": now(),
+        "device": case.device,
+        "hardware": {"gpu": machine["gpu"], "cpu": machine["cpu"], "cores": machine["cores"]},
+        "versions": {**machine["packages"], "python": machine["python"]},
+        "official code": {"commit": checkout.commit or "unknown", "sha256": checkout.digest},
+        "kpbench commit": machine["commit"],
+        "shapes": {
+            "batch": case.batch,
+            "pixels": case.pixels,
+            "K": case.n_keypoints,
+            "VGG16 at": 224,
+            "frames of the test loop": 120 * amount.copies,
+        },
+        "training threads on the CPU": threads,
+        "random weights": list(random),
+        "replaced in the official code": list(STUBBED),
+    }

@@ -1,0 +1,199 @@
+"""Measure on one GPU all that is measured on GPUs, in one go, into one folder.
+
+    python benchmarks/gpu.py OUT --checkout AutoLink
+
+Every part has a time limit of its own, and one that fails or runs out of time leaves the others
+alone; together they end within ten minutes. OUT then holds `summary.json` (what ran, how it ended
+and in what time), `log.txt` (all that was printed), the files of figures, and `everything.tar.gz`
+(all of these in one file, written anew after each part).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+ROOT = Path(__file__).resolve().parents[1]
+ARCHIVE = "everything.tar.gz"
+GRACE = 5.0
+"""Seconds that a part has to end when its time is over."""
+TESTS = ("test_nn_*.py", "test_training*.py", "test_people_r*.py", "test_people_dataset.py")
+"""Those whose code has a path of its own on CUDA."""
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measurement.
+
+    Attributes:
+        name: of the part.
+        words: arguments of the Python interpreter.
+        limit: seconds.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    limit: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a part ended.
+
+    Attributes:
+        name: of the part.
+        ended: "ok", "failed with CODE", "out of time" or "no time left".
+        seconds: that it took.
+    """
+
+    name: str
+    ended: str
+    seconds: float
+
+
+def parts(out: Path, checkout: Path | None) -> list[Part]:
+    """Return what is measured, in order; the last ones go without when time is short.
+
+    Args:
+        out: folder of the figures.
+        checkout: of AutoLink; without it the comparison ends by saying how to get one.
+    """
+    here = Path(__file__).parent
+    on_gpu = ("--device", "cuda")
+    speed = (
+        *("-m", "kpbench", "throughput", "--recipe", "paper", *on_gpu),
+        *("--precision", "bf16-mixed", "--save", str(out / "speed")),
+    )
+    tests = [str(path) for pattern in TESTS for path in sorted((ROOT / "tests").glob(pattern))]
+    return [
+        Part(
+            "edge map",
+            (str(here / "edge_map.py"), *on_gpu, "--json", str(out / "edge_map.json")),
+            60,
+        ),
+        Part(
+            "against AutoLink",
+            (
+                *(str(here / "against_autolink.py"), str(checkout or "AutoLink"), *on_gpu),
+                *("--json", str(out / "against_autolink.json")),
+            ),
+            330,
+        ),
+        Part(
+            "rendering",
+            (
+                *(str(here / "rendering.py"), "--images", "2048", *on_gpu),
+                *("--json", str(out / "rendering.json")),
+            ),
+            60,
+        ),
+        Part("tests", ("-m", "pytest", "-q", *tests), 120),
+        Part("throughput", speed, 180),
+        Part("sweep", (*speed, "--method", "autolink", "--sweep"), 180),
+    ]
+
+
+def run(part: Part, log: IO[bytes], limit: float) -> Ended:
+    """Run a part and what it starts; all of it has ended when this returns.
+
+    Args:
+        part: what.
+        log: gets what it prints.
+        limit: seconds.
+    """
+    log.write(f"\n===== {part.name}: python {' '.join(part.words)}\n".encode())
+    log.flush()
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, *part.words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        code = process.wait(limit)
+        ended = f"failed with {code}" if code else "ok"
+    except subprocess.TimeoutExpired:
+        ended = "out of time"
+    finally:
+        _stop(process)
+    return Ended(part.name, ended, round(time.monotonic() - start, 1))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started, which share its session."""
+    for number, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(wait)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def run_all(wanted: Sequence[Part], out: Path, seconds: float) -> list[Ended]:
+    """Run the parts one after the other, and keep what each wrote before the next one starts.
+
+    Args:
+        wanted: the parts.
+        out: folder of the figures.
+        seconds: for all of them.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + seconds
+    found: list[Ended] = []
+    with (out / "log.txt").open("wb") as log:
+        for part in wanted:
+            limit = min(part.limit, deadline - time.monotonic())
+            ended = run(part, log, limit) if limit > 0 else Ended(part.name, "no time left", 0.0)
+            typer.echo(f"{ended.name}: {ended.ended}, {ended.seconds:.0f} s")
+            found.append(ended)
+            summary = json.dumps([asdict(e) for e in found], indent=1)
+            (out / "summary.json").write_text(f"{summary}\n", encoding="utf-8")
+            log.flush()
+            _pack(out)
+    return found
+
+
+def _pack(out: Path) -> None:
+    partial = out / f"{ARCHIVE}.partial"
+    with tarfile.open(partial, "w:gz") as archive:
+        for path in sorted(p for p in out.rglob("*") if p.is_file()):
+            if not path.name.startswith(ARCHIVE):
+                archive.add(path, path.relative_to(out))
+    partial.replace(out / ARCHIVE)
+
+
+@app.command()
+def main(
+    out: Annotated[Path, typer.Argument(help="Folder of the figures.")],
+    checkout: Annotated[
+        Path | None, typer.Option(help="Folder of the public AutoLink repository.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="For all parts together.")] = 9.5,
+) -> None:
+    """Measure on one GPU all that is measured on GPUs."""
+    out = out.absolute()
+    wanted = parts(out, checkout.absolute() if checkout else None)
+    found = run_all(wanted, out, 60 * minutes)
+    typer.echo(f"all of it is in {out / ARCHIVE}")
+    raise typer.Exit(int(any(ended.ended != "ok" for ended in found)))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,497 @@
+"""The comparison with the public AutoLink code: what it converts, refuses, times and writes.
+
+With KPBENCH_AUTOLINK naming a checkout, the same weights must give the same results on both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from benchmarks import against_autolink, edge_map, gpu, rendering
+from benchmarks.autolink import agreement as agreeing
+from benchmarks.autolink import run as comparing
+from benchmarks.autolink import training
+from benchmarks.autolink.agreement import Agreement, DisagreementError, relative, require
+from benchmarks.autolink.bench import Bench
+from benchmarks.autolink.checkout import FILES, STUBBED, find_checkout, imported
+from benchmarks.autolink.inference import packed
+from benchmarks.autolink.report import Convolutions, Report, Row
+from benchmarks.autolink.tree import write_tree
+from benchmarks.autolink.weights import (
+    converted,
+    points_from_official,
+    points_to_official,
+    thickness_from_official,
+)
+from kpbench.errors import InvalidInputError, KpbenchError, MissingDataError
+from kpbench.nn import edge_ends, edge_map_reference
+from kpbench.timing import Timing, random_weights_where_missing
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = CliRunner()
+
+# Coordinates and weights
+
+
+@pytest.mark.parametrize("n", [2, 5, 32])
+def test_a_pixel_lies_at_its_centre_in_both_conventions(n: int) -> None:
+    row, column = torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij")
+    corners = torch.linspace(-1, 1, n, dtype=torch.float64)
+    official = torch.stack([corners[row], corners[column]], -1).view(1, -1, 2)
+    ours = torch.stack([(column + 0.5) / n, (row + 0.5) / n], -1).view(1, -1, 2).double()
+    assert torch.allclose(points_from_official(official, n), ours, atol=1e-7)
+    assert torch.allclose(points_to_official(ours, n), official, atol=1e-6)
+
+
+def official_edge_map(keypoints: Any, weights: Any, n: int, thickness: float) -> Any:
+    """Draw the official way, from its paper: points (y, x), pixel i at -1 + 2 i / (n - 1)."""
+    at = np.linspace(-1, 1, n)
+    pixels = np.stack(np.meshgrid(at, at, indexing="ij"), -1)
+    k, drawn, edge = len(keypoints), np.zeros((n, n)), count()
+    for i in range(k):
+        for j in range(i + 1, k):
+            a, b = keypoints[i], keypoints[j]
+            t = np.clip((pixels - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
+            squared = ((pixels - a - t[..., None] * (b - a)) ** 2).sum(-1)
+            drawn = np.maximum(drawn, weights[next(edge)] * np.exp(-squared / thickness))
+    return drawn
+
+
+@pytest.mark.parametrize("thickness", [5e-4, 1e-2])
+def test_converted_points_and_thickness_draw_the_official_edge_map(thickness: float) -> None:
+    rng, n = np.random.default_rng(1), 24
+    keypoints, weights = rng.uniform(-0.9, 0.9, (5, 2)), rng.random(10)
+    points = points_from_official(torch.from_numpy(keypoints)[None], n)
+    thin = thickness_from_official(thickness, n)
+    drawn = edge_map_reference(points, torch.from_numpy(weights), (n, n), thin)[0, 0]
+    assert np.abs(drawn.numpy() - official_edge_map(keypoints, weights, n, thickness)).max() < 1e-12
+
+
+def test_edge_weights_keep_their_order_and_frozen_parts_are_left_out() -> None:
+    k = 4
+    scalar = torch.arange(k * k).reshape(k, k).float()
+    official = {
+        "decoder.skeleton_scalar": scalar,
+        "decoder.alpha": torch.tensor(3.0),
+        "encoder.detector.coord": torch.zeros(1),
+        "vgg_loss.blocks.0.0.weight": torch.zeros(1),
+    }
+    found = converted(official)
+    assert set(found) == {"edge_logits", "alpha"}
+    first, second = edge_ends(k)
+    assert found["edge_logits"].tolist() == (k * first + second).tolist()
+    assert found["alpha"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize(
+    ("official", "ours"),
+    [
+        ("encoder.detector.conv.2.net.4.bias", "detector.down.2.main.4.bias"),
+        ("encoder.detector.conv.3.conv_res.2.weight", "detector.down.3.shortcut.2.weight"),
+        ("encoder.detector.conv.5.net.1.weight", "detector.up.1.1.weight"),
+        ("encoder.detector.conv.6.bias", "detector.head.bias"),
+        ("decoder.down0.0.weight", "decoder.stem.0.weight"),
+        ("decoder.down4.net.3.weight", "decoder.down.3.3.weight"),
+        ("decoder.up1.net.5.running_var", "decoder.up.0.5.running_var"),
+        ("decoder.conv.weight", "decoder.head.weight"),
+    ],
+)
+def test_official_parameters_have_our_names(official: str, ours: str) -> None:
+    assert list(converted({official: torch.zeros(1)})) == [ours]
+
+
+def test_an_unknown_parameter_is_not_passed_over() -> None:
+    with pytest.raises(KeyError, match=r"encoder\.attention\.weight"):
+        converted({"encoder.attention.weight": torch.zeros(1)})
+
+
+# Checkouts
+
+MODEL = """
+import importlib
+import pytorch_lightning as pl
+import wandb
+
+class Model(pl.LightningModule):
+    def __init__(self, **kwargs):
+        super().__init__()
+        self.save_hyperparameters()
+        self.k = self.hparams.n_parts
+"""
+DATA = """
+import pytorch_lightning as pl
+
+class DataModule(pl.LightningDataModule):
+    def __init__(self, dataset, data_root, image_size, batch_size, num_workers=6):
+        self.args = dataset, data_root, image_size, batch_size, num_workers
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the files of a checkout, and just enough in them."""
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "models" / "model.py").write_text(MODEL)
+    (tmp_path / "datasets" / "base_dataset.py").write_text(DATA)
+    return tmp_path
+
+
+def test_an_absent_checkout_names_the_command_that_gets_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        MissingDataError, match=r"git clone https://github\.com/xingzhehe/AutoLink-"
+    ):
+        find_checkout(tmp_path / "nowhere")
+
+
+def test_another_folder_is_told_from_a_checkout(checkout: Path) -> None:
+    (checkout / "utils_" / "loss.py").unlink()
+    with pytest.raises(InvalidInputError, match=r"has no utils_/loss\.py; .*git clone"):
+        find_checkout(checkout)
+
+
+def test_an_archive_is_known_by_the_digest_of_its_files(checkout: Path) -> None:
+    before = find_checkout(checkout)
+    (checkout / "README.md").write_text("another")
+    assert find_checkout(checkout) == before
+    assert before.commit is None
+    (checkout / "models" / "encoder.py").write_text("# changed")
+    assert find_checkout(checkout).digest != before.digest
+
+
+def test_a_clone_tells_its_commit(checkout: Path) -> None:
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        done = subprocess.run(
+            ["git", *identity, *words], cwd=checkout, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "all")
+    assert find_checkout(checkout).commit == git("rev-parse", "HEAD")
+
+
+def test_the_code_runs_without_its_packages_and_leaves_nothing_behind(checkout: Path) -> None:
+    marker = SimpleNamespace(name="of the user")
+    path, modules = list(sys.path), {name: sys.modules.get(name) for name in STUBBED}
+    sys.modules["datasets"] = marker  # type: ignore[assignment]
+    try:
+        with imported(find_checkout(checkout)) as official:
+            model = official.model(n_keypoints=7, thickness=1e-3, batch_size=2)
+            data = official.data(checkout, batch_size=2, workers=3)
+        assert sys.modules["datasets"] is marker  # type: ignore[comparison-overlap]
+    finally:
+        del sys.modules["datasets"]
+    assert (model.k, model.hparams.missing, model.hparams.block) == (7, 0.8, 16)
+    assert data.args == ("h36m", str(checkout), 128, 2, 3)
+    assert sys.path == path
+    assert {name: sys.modules.get(name) for name in STUBBED} == modules
+    assert "models" not in sys.modules
+
+
+@pytest.mark.parametrize("source", ["raise OSError('no such thing')", "Network = 1", "def ("])
+def test_other_code_is_refused_by_name(checkout: Path, source: str) -> None:
+    (checkout / "models" / "model.py").write_text(source)
+    with (
+        pytest.raises(InvalidInputError, match=r"cannot be used .*written for commit 3fbde11"),
+        imported(find_checkout(checkout)),
+    ):
+        pass
+
+
+def test_a_model_that_cannot_be_built_is_refused(checkout: Path) -> None:
+    (checkout / "models" / "model.py").write_text(MODEL.replace("n_parts", "n_points"))
+    with imported(find_checkout(checkout)) as official:
+        with pytest.raises(InvalidInputError, match="KeyError: 'n_points'"):
+            official.model(n_keypoints=7, thickness=1e-3, batch_size=2)
+
+
+# Agreement
+
+
+def test_a_difference_is_relative_and_never_hidden() -> None:
+    assert relative(torch.tensor([1.0, -4.0]), torch.tensor([1.0, -5.0])) == pytest.approx(0.2)
+    assert relative(torch.zeros(2), torch.zeros(3)) == math.inf
+    assert math.isnan(relative(torch.tensor([math.nan]), torch.tensor([1.0])))
+
+
+def test_what_disagrees_is_named() -> None:
+    good, bad = Agreement("edge map", 1e-6, 1e-4), Agreement("loss", math.nan, 1e-4)
+    require([good])
+    with pytest.raises(DisagreementError, match="disagree: loss by nan") as caught:
+        require([good, bad])
+    assert "edge map" not in str(caught.value)
+
+
+def test_a_gradient_that_one_side_lacks_is_a_disagreement() -> None:
+    def parameter(gradient: float | None) -> Any:
+        return SimpleNamespace(grad=None if gradient is None else torch.tensor([gradient]))
+
+    official = {"a": torch.tensor([2.0]), "b": torch.tensor([1.0])}
+    same = agreeing._gradients({"a": parameter(2.0), "b": parameter(1.0)}, official)
+    assert same.difference == 0
+    off = agreeing._gradients({"a": parameter(2.0), "b": parameter(1.5)}, official)
+    assert (off.difference, off.note) == (0.25, "largest at b")
+    for ours in (
+        {"a": parameter(2.0), "b": parameter(None)},
+        {"a": parameter(2.0), "b": parameter(1.0), "c": parameter(1.0)},
+    ):
+        assert agreeing._gradients(ours, official).difference == math.inf
+
+
+# What is timed
+
+
+def test_official_steps_are_timed_in_windows_after_the_warm_up() -> None:
+    steps: list[Any] = []
+    plan = training.Plan(against_autolink.amount_of("cpu", None).plan.case, 2, 3, 4, 1)
+    times = training._official(plan, SimpleNamespace(step=steps.append), count())  # type: ignore[arg-type]
+    assert len(times) == 4
+    assert min(times) >= 0
+    assert steps == list(range(2 + 3 * 4))
+
+
+def test_the_published_recipe_is_what_is_timed() -> None:
+    case = against_autolink.amount_of("cpu", None).plan.case
+    params = case.params
+    assert case.pixels == params["image_size"] == 128
+    assert (params["batch_size"], params["backbone"], params["steps"]) == (4, "vgg16", 20_001)
+    assert against_autolink.amount_of("cpu", 3).plan.case.batch == 3
+
+
+def test_both_sides_read_the_same_frames(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", copies=3)
+    with packed(tmp_path / "tree", tmp_path / "cache") as protocol:
+        splits = protocol.splits("paper")
+        # as the official loaders choose: by prefix, and WalkingDog has one frame
+        assert (len(splits.regression), len(splits.test)) == (3 * 97, 3 * 24)
+        landmarks = np.asarray(splits.test.landmarks).reshape(72, -1)
+        assert len(np.unique(landmarks, axis=0)) == 24
+    assert "KPBENCH_DATA_HUMAN36M" not in os.environ
+
+
+def report(device: str) -> Report:
+    slow, fast = Timing(80.0, 79.0, 90.0, 5), Timing(20.0, 19.0, 21.0, 5)
+    return Report(
+        {"device": device, "random weights": ["vgg16"], "official code": {"commit": "abc"}},
+        ("Precision differs.",),
+        [Agreement("edge map", 1e-6, 1e-4)],
+        [Row("training step", 64, slow, fast, 4.0, 4.0)],
+        [Convolutions("kpbench", 230.0, 237.0, 400.0, 0.51, None)],
+        {"tflops": 790.0},
+    )
+
+
+def test_the_table_says_what_was_not_measured() -> None:
+    lines = report("cpu").markdown().splitlines()
+    step = next(line for line in lines if line.startswith("| training step"))
+    cells = [cell.strip() for cell in step.strip("|").split("|")]
+    assert cells[2].startswith("80 ms (79 to 90), 800 images/s")
+    assert cells[4:] == ["4.0 x", "not measured", "4 x"]
+    on_gpu = report("cuda").markdown()
+    assert "| not measured | 4.0 x" in " ".join(on_gpu.split())
+    assert "- random weights: vgg16" in on_gpu
+    assert "- official code: commit abc" in on_gpu
+
+
+def test_the_figures_are_strict_json() -> None:
+    text = json.dumps(report("cuda").as_dict(), allow_nan=False)
+    found = json.loads(text)
+    assert found["rows"][0]["official"]["p95_ms"] == 90.0
+    assert found["rows"][0]["device"] == "cuda"
+
+
+# Commands
+
+
+def test_missing_checkout_and_missing_gpu_end_with_two(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = COMMAND.invoke(against_autolink.app, [str(checkout / "nowhere")])
+    assert absent.exit_code == 2
+    assert "git clone" in absent.output
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for app, words in (
+        (against_autolink.app, [str(checkout), "--device", "cuda"]),
+        (edge_map.app, ["--device", "cuda"]),
+        (rendering.app, ["--device", "cuda"]),
+    ):
+        found = COMMAND.invoke(app, words)
+        assert found.exit_code == 2
+        assert "no CUDA device works here" in found.output
+
+
+def test_disagreement_ends_with_one_and_figures_are_kept(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disagree(*_: Any) -> Report:
+        raise DisagreementError("they disagree")
+
+    monkeypatch.setattr(comparing, "compare", disagree)
+    words = [str(checkout), "--device", "cpu", "--json", str(checkout / "out.json")]
+    found = COMMAND.invoke(against_autolink.app, words)
+    assert (found.exit_code, "they disagree" in found.output) == (1, True)
+    assert not (checkout / "out.json").exists()
+    monkeypatch.setattr(comparing, "compare", lambda *_: report("cpu"))
+    found = COMMAND.invoke(against_autolink.app, words)
+    assert found.exit_code == 0
+    assert json.loads((checkout / "out.json").read_text())["peak"] == {"tflops": 790.0}
+
+
+def test_the_script_runs_by_its_path_from_anywhere(tmp_path: Path) -> None:
+    script = ROOT / "benchmarks" / "against_autolink.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "nowhere"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "git clone" in done.stderr
+
+
+def test_the_edge_map_is_compared_with_its_formula() -> None:
+    found = edge_map.compare(3, 2, "cpu", repeats=3)
+    assert found["ratio"] > 0
+    assert (found["formula_mib"], found["K"]) == (None, 3)
+    assert "kpbench_ms" in edge_map.table([found])
+
+
+def test_rendering_is_timed_apart_from_the_users_cache(cache: Path) -> None:
+    from kpbench.registry import load_protocol
+
+    before = sorted(cache.rglob("*"))
+    protocol: Any = load_protocol("people_background")
+    assert rendering.seconds(protocol.settings, 64, 32, "cpu") > 0
+    assert sorted(cache.rglob("*")) == before
+
+
+# All of it on a GPU
+
+
+def python(code: str, name: str = "part", limit: float = 60) -> gpu.Part:
+    return gpu.Part(name, ("-c", code), limit)
+
+
+@pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(gpu, "GRACE", 0.3)
+    yield
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_a_part_that_fails_or_hangs_leaves_the_others_alone(tmp_path: Path) -> None:
+    beat = "import time\nwhile True: open(r'{}', 'a').write('.'); time.sleep(0.05)"
+    code = beat.format(tmp_path / "beats")
+    hang = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); import time; "
+    parts = [
+        python("raise SystemExit(3)", "fails"),
+        python(hang, "hangs", limit=1.5),
+        python(f"{deaf} time.sleep(60)", "deaf", limit=1),
+        python(f"open(r'{tmp_path / 'figure.json'}', 'w').write('1'); print('hello')", "works"),
+    ]
+    found = gpu.run_all(parts, tmp_path, seconds=60)
+    assert [e.ended for e in found] == ["failed with 3", "out of time", "out of time", "ok"]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [e["name"] for e in summary] == ["fails", "hangs", "deaf", "works"]
+    log = (tmp_path / "log.txt").read_text()
+    assert "===== works" in log
+    beats = (tmp_path / "beats").stat().st_size
+    time.sleep(0.3)
+    assert (tmp_path / "beats").stat().st_size == beats > 0
+    with tarfile.open(tmp_path / gpu.ARCHIVE) as archive:
+        assert archive.getnames() == ["beats", "figure.json", "log.txt", "summary.json"]
+        kept = archive.extractfile("log.txt")
+        assert kept is not None
+        assert b"hello" in kept.read()
+
+
+@pytest.mark.usefixtures("short_grace")
+def test_time_for_all_is_shared_in_order(tmp_path: Path) -> None:
+    parts = [python("import time; time.sleep(60)", "long"), python("", "late")]
+    found = gpu.run_all(parts, tmp_path, seconds=1)
+    assert [e.ended for e in found] == ["out of time", "no time left"]
+
+
+def test_every_part_is_a_command_that_exists(tmp_path: Path) -> None:
+    wanted = gpu.parts(tmp_path, None)
+    assert [part.name for part in wanted][:2] == ["edge map", "against AutoLink"]
+    for part in wanted:
+        scripts = [word for word in part.words if word.endswith(".py")]
+        assert all(Path(script).is_file() for script in scripts)
+        assert scripts or part.words[:3] == ("-m", "kpbench", "throughput")
+
+
+# Beside the official code itself
+
+OFFICIAL = os.environ.get("KPBENCH_AUTOLINK", "")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    amount = against_autolink.amount_of("cpu", 2)
+    with (
+        random_weights_where_missing(),
+        imported(find_checkout(Path(OFFICIAL))) as official,
+        packed(tmp_path / "tree", tmp_path / "cache") as protocol,
+    ):
+        write_tree(tmp_path / "tree", copies=1)
+        yield Bench(official, amount, protocol, tmp_path / "tree", lambda _: None)
+
+
+@pytest.mark.skipif(not OFFICIAL, reason="KPBENCH_AUTOLINK names no checkout of AutoLink")
+class TestOfficialCode:
+    def test_the_same_weights_give_the_same_results(self, bench: Bench) -> None:
+        found = bench.agreement()
+        require(found)
+        assert [a.what for a in found] == [
+            "detector logits",
+            "keypoints",
+            "edge map",
+            "decoder output",
+            "VGG16 loss",
+            "gradients",
+            "score of the test loop",
+        ]
+
+    def test_a_slight_difference_is_found(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def off(official: Any) -> Any:
+            found = converted(official)
+            if "detector.head.bias" in found:
+                found["alpha"] = found["alpha"] * 1.001
+            return found
+
+        monkeypatch.setattr(agreeing, "converted", off)
+        images = torch.rand(2, 3, 128, 128) * 2 - 1
+        thickness = bench.plan.case.params["thickness"]
+        found = agreeing.agreement(bench.model(), thickness, images)
+        with pytest.raises(KpbenchError, match="decoder output"):
+            require(found)
+
+    def test_the_official_step_costs_what_its_paper_recipe_costs(self, bench: Bench) -> None:
+        flop = training.official_flop(bench.model())
+        assert flop.total / 1e9 == pytest.approx(236.9, abs=0.1)
+
+    def test_the_test_loop_ends_with_nearly_the_same_score(self, bench: Bench) -> None:
+        bench = replace(bench, amount=replace(bench.amount, loops=1))
+        assert [row.images for row in bench.loops()] == [121, 121]
