@@ -167,8 +167,9 @@ def warp_images(images: ImageSet, warps: Sequence[Warp]) -> ImageSet:
     y, x = np.meshgrid(
         (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij"
     )
+    grid = np.stack([x, y], axis=-1)
     for i, warp in enumerate(warps):
-        source = warp.backward(np.stack([x, y], axis=-1))
+        source = warp.backward(grid)
         rows, columns = source[..., 1] * height - 0.5, source[..., 0] * width - 0.5
         for name, target in warped.items():
             target[i] = _sampled(getattr(images, name)[i], rows, columns)

@@ -49,6 +49,9 @@ def measure(
 ) -> Measured:
     """Predict both labelled splits and score them under every evaluator of the protocol.
 
+    Linear algebra runs on one thread: another number of them would sum in another order, and a
+    score depend on the machine, or on how many cells are run side by side.
+
     Args:
         method: fitted.
         protocol: scores.
@@ -61,6 +64,16 @@ def measure(
         InvalidInputError: the default evaluator cannot be applied, e.g. for want of rows. Any other
             evaluator that cannot be is reported in `Measured.unscored`.
     """
+    import scipy.linalg  # noqa: F401 - the limit binds what is loaded, and this has a BLAS of its own
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        return _measure(method, protocol, splits, n_keypoints)
+
+
+def _measure(
+    method: Method, protocol: EvaluationProtocol, splits: Splits, n_keypoints: int | None
+) -> Measured:
     clock = time.perf_counter()
     k = n_keypoints or protocol.n_keypoints
     train, test = predict(method, splits.regression, k), predict(method, splits.test, k)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import kpbench.measure as measured
 from kpbench.api import Keypoints
 from kpbench.detection_files import load_detections
 from kpbench.errors import InvalidInputError
@@ -106,3 +107,30 @@ def test_everything_that_evaluators_may_read_is_kept(tmp_path: Path, toy_discs: 
     assert result.equivariance == {}  # the oracle cannot be shown an image without labels
     assert result.label_efficiency is not None
     assert result.label_efficiency.points[-1].n_labelled == 40
+
+
+def test_scores_are_computed_on_one_thread_whatever_the_machine(
+    toy_discs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import scipy.linalg  # noqa: F401 - has a BLAS of its own
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> set[int]:
+        return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+    protocol = load_protocol(toy_discs)
+    splits = protocol.splits("smoke", signals=("mask",))
+    oracle = load_method("oracle").configured(role="human36m", recipe="smoke", overrides={})
+    seen = []
+    pack = measured._pack
+
+    def watched(*arguments: Any) -> bytes:
+        seen.append(threads())
+        return pack(*arguments)
+
+    monkeypatch.setattr(measured, "_pack", watched)
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        measure(oracle, protocol, splits)
+        assert threads() == before
+    assert seen == [{1}]

@@ -72,7 +72,7 @@ def by_cell(outcomes: Iterator[Outcome]) -> dict[str, Outcome]:
 
 
 def test_two_jobs_give_the_records_of_one(tmp_path: Path) -> None:
-    cells = grid(["distill_dkp", "mean_shape"], ["people_plain"], [0, 1])
+    cells = grid(["distill_dkp", "mean_shape"], ["people_plain"], [0])
     stored = []
     for jobs in (1, 2):
         chosen = settings(tmp_path / str(jobs))
@@ -81,7 +81,7 @@ def test_two_jobs_give_the_records_of_one(tmp_path: Path) -> None:
         assert done.keys() == {str(cell) for cell in cells}
         stored.append([content(record) for record in all_records(chosen.results)])
     assert stored[0] == stored[1]
-    assert len(stored[0]) == 6
+    assert len(stored[0]) == 3
 
 
 def run(
