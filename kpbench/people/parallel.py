@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kpbench.people.dataset import RenderedSet
 
 MOST_WORKERS = 8
-"""Each needs about a quarter of a gigabyte at 128 pixels."""
+"""Each needs about a tenth of a gigabyte at 128 pixels."""
 GPU_WORKERS = 2
 """One draws scenes while the other's are rendered."""
 

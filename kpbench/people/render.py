@@ -33,7 +33,7 @@ from kpbench.people.texels import packed_texels
 
 CHUNK = 16
 """Items rendered together."""
-SAMPLES_AT_ONCE = {"cpu": 300_000, "cuda": 2**23}
+SAMPLES_AT_ONCE = {"cpu": 200_000, "cuda": 2**23}
 """Samples worked on together: few enough for a CPU's cache, enough to fill a GPU (each takes about
 400 bytes)."""
 GAMMA = 1.15
