@@ -50,10 +50,10 @@ def time_training(case: Case, dependency: Method | None) -> TrainingRun:
         KpbenchError: the process died; and whatever the training raises.
     """
     if dependency is None:
-        return _in_a_fresh_process(_train, case, None)
+        return _in_a_fresh_process(case.device, _train, case, None)
     with tempfile.TemporaryDirectory() as folder:
         dependency.save(Path(folder))
-        return _in_a_fresh_process(_train, case, Path(folder))
+        return _in_a_fresh_process(case.device, _train, case, Path(folder))
 
 
 def prediction_memory(case: Case, folder: Path, params: dict[str, Any], batch: int) -> float | None:
@@ -65,25 +65,25 @@ def prediction_memory(case: Case, folder: Path, params: dict[str, Any], batch: i
         params: with which it was fitted.
         batch: images.
     """
-    return _in_a_fresh_process(_predict, case, folder, params, batch)
+    return _in_a_fresh_process("cpu", _predict, case, folder, params, batch)
 
 
-def _in_a_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
+def _in_a_fresh_process(device: Device, function: Callable[..., T], *arguments: Any) -> T:
     """Run the function in a process that has loaded libraries and done nothing with them.
 
-    A server forks it, which did nothing but import: a fork of this process would inherit its
-    memory, and PyTorch's threads do not survive one. Where there are no forks it runs here.
+    On the CPU a server forks it, which did nothing but import: a fork of this process would inherit
+    its memory, and PyTorch's threads do not survive one. A CUDA driver survives no fork at all.
     """
     import multiprocessing
 
-    home = os.environ.get("TORCH_HOME")
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return function(home, *arguments)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_LIBRARIES))
+    here = multiprocessing.get_all_start_methods()
+    forks = device == "cpu" and "forkserver" in here
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        context.set_forkserver_preload(list(_LIBRARIES))
     try:
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(function, home, *arguments).result()
+            return pool.submit(function, os.environ.get("TORCH_HOME"), *arguments).result()
     except BrokenProcessPool as error:
         raise KpbenchError(
             f"the process that measures died, probably for want of memory ({error}); measure with "
