@@ -32,10 +32,10 @@ def draw(
                 weights.contiguous(),
                 value,
                 winner,
+                1 / thickness,
                 n_keypoints,
                 height,
                 width,
-                1 / thickness,
                 BLOCK=_DRAW_BLOCK,
             )
     return value, winner
@@ -61,10 +61,10 @@ def differentiate(
                 grad.contiguous(),
                 to_ends,
                 to_weights,
+                1 / thickness,
                 n_keypoints,
                 height,
                 width,
-                1 / thickness,
                 BLOCK=_DIFFERENTIATE_BLOCK,
             )
     return to_ends.sum(dim=2), to_weights.sum(dim=0)
@@ -89,10 +89,10 @@ def _draw(
     weights,
     value,
     winner,
-    n_keypoints,
-    height,
-    width,
     sharpness,
+    n_keypoints: tl.constexpr,
+    height: tl.constexpr,
+    width: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Compare all edges at a block of pixels of one image, as d^2 / thickness - log w."""
@@ -134,10 +134,10 @@ def _differentiate(
     grad,
     to_ends,
     to_weights,
-    n_keypoints,
-    height,
-    width,
     sharpness,
+    n_keypoints: tl.constexpr,
+    height: tl.constexpr,
+    width: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Sum what the pixels that one edge of one image has won send back.
@@ -165,11 +165,10 @@ def _differentiate(
         total_y = tl.zeros((BLOCK,), tl.float32)
         end_x = tl.zeros((BLOCK,), tl.float32)
         end_y = tl.zeros((BLOCK,), tl.float32)
-        n_pixels = height * width
-        for start in range(0, n_pixels, BLOCK):
+        for start in range(0, height * width, BLOCK):
             pixel = start + tl.arange(0, BLOCK)
-            at = image * n_pixels + pixel
-            won = tl.load(winner + at, mask=pixel < n_pixels, other=-1).to(tl.int32) == edge
+            at = image * height * width + pixel
+            won = tl.load(winner + at, mask=pixel < height * width, other=-1).to(tl.int32) == edge
             if tl.max(won.to(tl.int32), axis=0) > 0:
                 px = (2 * (pixel % width) + 1).to(tl.float32) / width - 1.0
                 py = (2 * (pixel // width) + 1).to(tl.float32) / height - 1.0
