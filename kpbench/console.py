@@ -118,7 +118,7 @@ def run_work(
             for outcome in found:
                 outcomes.append(outcome)
                 title = _title(outcome, work)
-                progress(1, 1, f"{title}: {FINISHED}")
+                progress(1, 1, f"{outcome.cell}: {FINISHED}")  # as the runner names it
                 _print_outcome(console, outcome, title, verbose)
     except KeyboardInterrupt:
         results = work[0][1].results
