@@ -27,7 +27,7 @@ from benchmarks.autolink.weights import (
     thickness_from_official,
 )
 from kpbench.errors import KpbenchError
-from kpbench.nn import PerceptualLoss, edge_map
+from kpbench.nn import PerceptualLoss, edge_map, frozen_detector
 from kpbench.registry import load_method
 
 PIXELS, GRID = 128, 32
@@ -134,7 +134,7 @@ def _parts(official: Any, model: Any, thickness: float, images: Tensor) -> list[
     model.eval()
     size = (PIXELS, PIXELS)
     with torch.inference_mode():
-        found = model.detector(images)
+        found = frozen_detector(model.detector)(images)  # what `predict` runs
         logits = official.encoder.detector.conv(images)
         keypoints = official.encoder({"img": images})["keypoints"]
         drawn = points_from_official(keypoints, PIXELS)

@@ -23,8 +23,8 @@ from kpbench.training.speed import plain
 
 DIFFERENCES = (
     "Precision on a GPU: official float16 with a gradient scaler, as published; kpbench bfloat16 "
-    "in training and for the detector alone, PyTorch's default for float32 in `predict`. On a CPU "
-    "float32 on both sides.",
+    "in training, and float32 in prediction, where cuDNN multiplies in TF32. On a CPU float32 on "
+    "both sides.",
     "Training: the official step is its own `training_step` and optimiser without its trainer's "
     "overhead; kpbench's is `fit`, all included, once it runs.",
     "Fed from disk: the official loader decodes each JPEG each time; kpbench packs the data set "
