@@ -44,20 +44,26 @@ class ShadowMap:
     axes: Tensor
     scale: Tensor
 
-    def lit(self, image: Tensor, point: Tensor) -> Tensor:
+    def lit(self, image: Tensor | None, point: Tensor) -> Tensor:
         """Return the lit share (n,) of points (3, n) of the given images, 0 to 1.
 
-        Bilinear mean over the four nearest samples of the map.
+        Bilinear mean over the four nearest samples of the map. Without images, the points are
+        (3, B, P), P of each of the B images, and so is the share (B, P).
         """
         share = torch.ones_like(point[0])
         x, y, z = self._position(image, point)
-        near = marked((torch.minimum(x, y) > -1) & (torch.maximum(x, y) < SHADOW_SIZE))
-        x, y, z = (values.index_select(0, near) for values in (x, y, z))
+        inside = (torch.minimum(x, y) > -1) & (torch.maximum(x, y) < SHADOW_SIZE)
+        near = marked(inside.flatten())
+        x, y, z = (values.flatten().index_select(0, near) for values in (x, y, z))
+        if image is None:
+            image = torch.div(near, point.shape[-1], rounding_mode="floor")
+        else:
+            image = image.index_select(0, near)
         left, top = x.floor(), y.floor()
         padded = torch.nn.functional.pad(self.depth, (1, 1, 1, 1), value=torch.inf)
         side = SHADOW_SIZE + 2
         corner = (top.long() + 1).mul_(side).add_(left.long()).add_(1)
-        corner = flat(image.index_select(0, near), len(padded), corner, side * side)
+        corner = flat(image, len(padded), corner, side * side)
         across = [1 - (left + right - x).abs_() for right in (0, 1)]
         behind, total = z - _BIAS, torch.zeros_like(x)
         for down in (0, 1):
@@ -65,9 +71,10 @@ class ShadowMap:
             for right in (0, 1):
                 seen = padded.flatten().index_select(0, corner + (down * side + right))
                 total += across[right] * along * (seen > behind)
-        return share.index_copy_(0, near, total)
+        share.view(-1).index_copy_(0, near, total)
+        return share
 
-    def _position(self, image: Tensor, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _position(self, image: Tensor | None, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         away = point - of_image(self.centre, image)
         axes = of_image(self.axes, image)  # (row, column, n)
         x, y, z = (axis[0] * away[0] + axis[1] * away[1] + axis[2] * away[2] for axis in axes)
@@ -90,23 +97,24 @@ def shadow_map(surface: Tensor, centre: Tensor, faces: Tensor, lights: Lights) -
 
 
 def shade_room(colour: Tensor, normal: Tensor, face: Tensor, lit: Tensor, lights: Lights) -> Tensor:
-    """Return lit colours (3, n) of rooms.
+    """Return lit colours (3, B, P) of rooms.
 
     Args:
-        colour: (3, n) albedo.
+        colour: (3, B, P) albedo.
         normal: (3, B, F) unit normals of the flat faces of B rooms.
-        face: (n,) which face it is, counted over all rooms.
-        lit: (n,) lit share.
+        face: (B, P) which face it is, counted over all rooms.
+        lit: (B, P) lit share.
         lights: B of them.
     """
     facing = sum(normal[k] * lights.direction[:, k, None] for k in range(3))
     assert isinstance(facing, Tensor)
-    sky = lights.ambient.T[..., None] * ((0.75 + 0.25 * normal[2]) * 1.35)
-    sun = (0.9 * facing.clamp(min=0) + 0.1).flatten().index_select(0, face)
+    sky = of_image(lights.ambient, None) * ((0.75 + 0.25 * normal[2]) * 1.35)
+    straight = 0.9 * facing.clamp(min=0) + 0.1
+    place = face.flatten()
+    sun = straight.flatten().index_select(0, place).view(face.shape)
     sun *= 0.25 + 0.75 * lit
-    image = torch.div(face, normal.shape[2], rounding_mode="floor") if len(lights.sun) > 1 else face
-    direct = of_image(lights.sun, image) * sun
-    return direct.add_(sky.flatten(1).index_select(1, face)).mul_(colour)
+    shaded = of_image(lights.sun, None) * sun
+    return shaded.add_(sky.flatten(1).index_select(1, place).view(colour.shape)).mul_(colour)
 
 
 def shade_body(

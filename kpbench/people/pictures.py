@@ -153,13 +153,10 @@ class Photographer:
 
     def _background(self, shots: Shots, room: RoomSurface | None, shadow: ShadowMap) -> Tensor:
         """Return linear colours (3, B * samples)."""
-        batch, size = len(shots.scenes), self.samples**2
         if room is None:
-            return shots.plain.T[..., None].repeat(1, 1, size).flatten(1)
-        image = torch.arange(batch, device=self.texels.device)[:, None].expand(batch, size)
-        lit = shadow.lit(image.flatten(), room.point.flatten(1))
-        colour, face = room.colour.flatten(1), room.face.flatten()
-        return shade_room(colour, room.normal, face, lit, shots.lights)
+            return shots.plain.T[..., None].repeat(1, 1, self.samples**2).flatten(1)
+        lit = shadow.lit(None, room.point)
+        return shade_room(room.colour, room.normal, room.face, lit, shots.lights).flatten(1)
 
     def _shaded(self, shots: Shots, body: Fragments, shadow: ShadowMap) -> Tensor:
         """Return linear colours (3, n) of the body."""

@@ -28,12 +28,20 @@ def flat(image: Tensor, batch: int, place: Tensor, size: int) -> Tensor:
     return place if batch == 1 else image * size + place
 
 
-def of_image(values: Tensor, image: Tensor) -> Tensor:
-    """Return (..., n) values of the images of n samples from (B, ...), or (..., 1) if B = 1."""
+def of_image(values: Tensor, image: Tensor | None) -> Tensor:
+    """Return the values (..., n) of the image in which each sample lies, or what broadcasts to it.
+
+    Args:
+        values: (B, ...), one row an image.
+        image: (n,) index of each sample's image; None where samples lie as (B, P), all of one image
+            in one row.
+    """
+    if image is None:
+        return values.movedim(0, -1)[..., None]
     if len(values) == 1:
         return values.movedim(0, -1)
-    found = values.reshape(len(values), -1).T.index_select(1, image.flatten())
-    return found.view(*values.shape[1:], *image.shape)
+    found = values.reshape(len(values), -1).T.index_select(1, image)
+    return found.view(*values.shape[1:], len(image))
 
 
 def part(batch: T, rows: slice | list[int]) -> T:
