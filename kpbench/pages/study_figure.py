@@ -235,7 +235,7 @@ def _draw(figure: Figure, panels: Sequence[Panel], factor: int) -> None:
         title="distilled layer, and references; bars: 95 % interval of difference from AutoLink",
         title_fontsize=8.5,
         loc="outside lower center",
-        ncols=5,
+        ncols=3,
         frameon=False,
         fontsize=8.5,
     )
