@@ -42,7 +42,7 @@ def assert_equals_the_reference(
 ) -> None:
     ours = edge_map(points, weights, size, thickness)
     reference = edge_map_reference(points, weights, size, thickness)
-    torch.testing.assert_close(ours, reference, rtol=1e-7, atol=1e-12)
+    torch.testing.assert_close(ours, reference, rtol=1e-7, atol=1e-290)  # far from edges, too
     for mine, theirs in zip(
         gradients(ours, points, weights), gradients(reference, points, weights), strict=True
     ):
@@ -98,12 +98,15 @@ def test_each_pixel_is_what_a_scalar_computation_gives(size: tuple[int, int]) ->
     st.integers(2, 7),
     st.sampled_from([5e-4, 1e-2, 0.3]),
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.sampled_from([1, 5, 30]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_equals_the_reference_in_value_and_gradient(
-    seed: int, batch: int, k: int, thickness: float, size: tuple[int, int]
+    seed: int, batch: int, k: int, thickness: float, size: tuple[int, int], unequal: int
 ) -> None:
-    assert_equals_the_reference(*drawn(seed, batch, k), size, thickness)
+    points, weights = drawn(seed, batch, k)
+    weights = (weights.detach() ** unequal).requires_grad_()
+    assert_equals_the_reference(points, weights, size, thickness)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,26 @@ def test_points_outside_the_image_equal_the_reference() -> None:
     for spread in (3.0, 30.0):
         moved = ((points.detach() - 0.5) * spread).requires_grad_()
         assert_equals_the_reference(moved, weights, (32, 20), 1e-2)
+
+
+@pytest.mark.parametrize("direction", [(8, 0), (-8, 0), (0, 8), (0, -8)])
+def test_an_edge_that_wins_in_one_row_of_a_tile_alone_is_drawn_there(
+    direction: tuple[int, int],
+) -> None:
+    """A faint edge in the middle of a tile, and one far off that takes over at the last pixels."""
+    reach = 0.75  # of the outer of 4 pixels, from the centre
+    far = (0.5 + reach / 2 * direction[0], 0.5 + reach / 2 * direction[1])
+    points = torch.tensor([[(0.5, 0.5), (0.5, 0.5), far, far]], dtype=torch.float64)
+    weights = torch.zeros(6, dtype=torch.float64)
+    weights[0], weights[5] = math.exp(-48.5), 1.0  # 8^2 - 48.5 = 15.5, of which 2 x 8 is lost
+    ours = edge_map(points, weights, (4, 4), reach**2)
+    reference = edge_map_reference(points, weights, (4, 4), reach**2)
+    torch.testing.assert_close(ours, reference, rtol=1e-9, atol=0)
+    faint, strong = (
+        edge_map_reference(points[:, ends], weights[edge], (4, 4), reach**2)
+        for ends, edge in ((slice(0, 2), slice(0, 1)), (slice(2, 4), slice(5, 6)))
+    )
+    assert int((strong > faint).sum()) == 4  # one row or one column
 
 
 def test_no_image_gives_no_map() -> None:
