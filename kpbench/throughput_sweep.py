@@ -63,7 +63,7 @@ def _edge_map_ms(case: Case, method: Method, threads: int) -> float | None:
     torch.set_num_threads(threads)
     try:
         call = _edge_map(case, found.points, found.graph)
-        return measure(call, case.device, repeats=10).median_ms
+        return measure(call, case.device, warmup=2, repeats=7).median_ms
     finally:
         torch.set_num_threads(before)
 

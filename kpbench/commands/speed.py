@@ -44,6 +44,9 @@ def throughput(
     for name in method or available("methods"):
         measured = throughput_of(name, settings, batch or [1, 16, 64], repeats, sweep=sweep)
         found.append(measured)
+        if not as_json:  # at once: the next may take minutes
+            print_throughput([measured], as_json=False)
         if save is not None and not isinstance(measured, Unmeasured):
             typer.echo(measured.save(save), err=True)
-    print_throughput(found, as_json=as_json)
+    if as_json:
+        print_throughput(found, as_json=True)
