@@ -77,7 +77,7 @@ def main(
     ] = None,
 ) -> None:
     """Measure kpbench beside the public AutoLink code and print tables as markdown."""
-    from benchmarks.autolink.agreement import DisagreementError
+    from benchmarks.autolink.agreement import DisagreementError, require
     from benchmarks.autolink.checkout import find_checkout
     from kpbench.storage import write_atomically
 
@@ -87,11 +87,12 @@ def main(
 
         from benchmarks.autolink.run import compare
 
-        report = compare(found, amount, lambda text: typer.echo(f"{text} ...", err=True))
+        report = compare(found, amount, lambda text: typer.echo(text, err=True))
         typer.echo(report.markdown())
         if as_json is not None:
             text = json.dumps(report.as_dict(), indent=1, allow_nan=False)
             write_atomically(as_json, f"{text}\n".encode())
+        require(report.agreement)
     except DisagreementError as error:
         typer.echo(f"against_autolink: {error}", err=True)
         raise typer.Exit(1) from error

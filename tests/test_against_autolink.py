@@ -315,8 +315,10 @@ def test_the_table_says_what_was_not_measured() -> None:
 
 
 def test_the_figures_are_strict_json() -> None:
-    text = json.dumps(report("cuda").as_dict(), allow_nan=False)
+    undefined = Agreement("loss", math.nan, 1e-4)
+    text = json.dumps(replace(report("cuda"), agreement=[undefined]).as_dict(), allow_nan=False)
     found = json.loads(text)
+    assert found["agreement"][0]["difference"] is None
     assert found["rows"][0]["official"]["p95_ms"] == 90.0
     assert found["rows"][0]["device"] == "cuda"
 
@@ -341,21 +343,20 @@ def test_missing_checkout_and_missing_gpu_end_with_two(
         assert "no CUDA device works here" in found.output
 
 
-def test_disagreement_ends_with_one_and_figures_are_kept(
+def test_figures_are_kept_and_disagreement_ends_with_one(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def disagree(*_: Any) -> Report:
-        raise DisagreementError("they disagree")
-
-    monkeypatch.setattr(comparing, "compare", disagree)
-    words = [str(checkout), "--device", "cpu", "--json", str(checkout / "out.json")]
-    found = COMMAND.invoke(against_autolink.app, words)
-    assert (found.exit_code, "they disagree" in found.output) == (1, True)
-    assert not (checkout / "out.json").exists()
-    monkeypatch.setattr(comparing, "compare", lambda *_: report("cpu"))
-    found = COMMAND.invoke(against_autolink.app, words)
-    assert found.exit_code == 0
-    assert json.loads((checkout / "out.json").read_text())["peak"] == {"tflops": 790.0}
+    out = checkout / "out.json"
+    words = [str(checkout), "--device", "cpu", "--json", str(out)]
+    off = replace(report("cpu"), agreement=[Agreement("edge map", 0.5, 1e-4)])
+    for code, measured in ((0, report("cpu")), (1, off)):
+        monkeypatch.setattr(comparing, "compare", lambda *_, found=measured: found)
+        ended = COMMAND.invoke(against_autolink.app, words)
+        assert ended.exit_code == code
+        assert ("disagree: edge map by 0.5" in ended.output) == bool(code)
+        assert "| training step" in ended.output
+        difference = json.loads(out.read_text())["agreement"][0]["difference"]
+        assert difference == measured.agreement[0].difference
 
 
 def test_the_script_runs_by_its_path_from_anywhere(tmp_path: Path) -> None:
@@ -466,6 +467,8 @@ class TestOfficialCode:
             "detector logits",
             "keypoints",
             "edge map",
+            "edge map, gradient of keypoints",
+            "edge map, gradient of weights",
             "decoder output",
             "VGG16 loss",
             "gradients",

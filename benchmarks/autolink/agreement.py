@@ -12,7 +12,7 @@ thousandth. VGG16 stays in float32, where it belongs, and carries its gradients 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,7 @@ class DisagreementError(KpbenchError):
     """kpbench and the official code compute different things from the same weights."""
 
 
-def require(found: list[Agreement]) -> None:
+def require(found: Sequence[Agreement]) -> None:
     """Raise when something differs.
 
     Raises:
@@ -129,24 +129,40 @@ def agreement(official: Any, thickness: float, images: Tensor) -> list[Agreement
 
 
 def _parts(official: Any, model: Any, thickness: float, images: Tensor) -> list[Agreement]:
-    """Compare detector and edge map, as in the test loop."""
+    """Compare the detector, as in the test loop, and the edge map on the same keypoints."""
     official.eval()
     model.eval()
-    size = (PIXELS, PIXELS)
-    with torch.inference_mode():
+    with torch.no_grad():
         found = frozen_detector(model.detector)(images)  # what `predict` runs
         logits = official.encoder.detector.conv(images)
         keypoints = official.encoder({"img": images})["keypoints"]
-        drawn = points_from_official(keypoints, PIXELS)
-        thin = thickness_from_official(thickness, PIXELS)
-        edges = edge_map(drawn, model.edge_weights(), size, thin)
-        return [
-            Agreement("detector logits", relative(found.logits, logits), 1e-4),
-            Agreement(
-                "keypoints", relative(found.points, points_from_official(keypoints, GRID)), 1e-4
-            ),
-            Agreement("edge map", relative(edges, official.decoder.rasterize(keypoints)), 1e-4),
-        ]
+    points = points_from_official(keypoints, GRID)
+    return [
+        Agreement("detector logits", relative(found.logits, logits), 1e-4),
+        Agreement("keypoints", relative(found.points, points), 1e-4),
+        *_edge_map(official.decoder, model, thickness, keypoints),
+    ]
+
+
+def _edge_map(decoder: Any, model: Any, thickness: float, keypoints: Tensor) -> list[Agreement]:
+    """Compare the edge map and its gradients for keypoints and weights."""
+    theirs, ours = (keypoints.clone().requires_grad_() for _ in range(2))
+    drawn = decoder.rasterize(theirs)
+    edges = edge_map(
+        points_from_official(ours, PIXELS),
+        model.edge_weights(),
+        (PIXELS, PIXELS),
+        thickness_from_official(thickness, PIXELS),
+    )
+    upstream = torch.rand(drawn.shape, generator=torch.Generator().manual_seed(0)).to(drawn.device)
+    official = torch.autograd.grad(drawn, [theirs, decoder.skeleton_scalar], upstream)
+    found = torch.autograd.grad(edges, [ours, model.edge_logits], upstream)
+    weights = converted({"decoder.skeleton_scalar": official[1]})["edge_logits"]
+    return [
+        Agreement("edge map", relative(edges, drawn), 1e-4),
+        Agreement("edge map, gradient of keypoints", relative(found[0], official[0]), 1e-3),
+        Agreement("edge map, gradient of weights", relative(found[1], weights), 1e-3),
+    ]
 
 
 def _step(official: Any, model: Any, images: Tensor) -> list[Agreement]:

@@ -105,7 +105,10 @@ class Bench:
         loaders = self.data("test").test_dataloader()
         score = score_agreement(model, loaders, device, self.protocol.splits("paper"))
         images = next(iter(loaders[1]))["img"][:_AGREEING].to(device)
-        return [*agreement(model, self.plan.case.params["thickness"], images), score]
+        found = [*agreement(model, self.plan.case.params["thickness"], images), score]
+        for a in found:  # said at once, so that nothing that is known is lost
+            self.say(f"{a.what}: {a.difference:.1e} apart {'' if a.holds else 'DISAGREES'}".strip())
+        return found
 
     def parts(self) -> list[Row]:
         """Time edge map and detector alone, with their inputs on the device."""
@@ -149,17 +152,24 @@ class Bench:
 
         return {"official": official, "ours": ours}
 
-    def steps(self) -> tuple[Steps, Steps]:
-        """Return the steps with images that are ready, and with images from disk."""
+    def steps(self) -> tuple[list[Row], Steps]:
+        """Time training steps, with images that are ready and with images from disk.
+
+        Returns:
+            The rows, and the times with images that are ready.
+        """
         case = self.plan.case
         training = OfficialTraining(self.model(), self.plan.device)
         self.say("timing training steps, images ready")
         at_rest = compare_steps(self.plan, training, ready(case), case.training_set())
+        rows = [self._said(_step_row("training step", case.batch, at_rest, 4.0))]
         self.say("timing training steps, images from disk")
         loader = self.data("train").train_dataloader()
         discovery = self.protocol.splits("paper").discovery
         once = replace(self.plan, rounds=1)
-        return at_rest, compare_steps(once, training, from_loader(loader), discovery)
+        from_disk = compare_steps(once, training, from_loader(loader), discovery)
+        rows.append(self._said(_step_row("training step, fed from disk", case.batch, from_disk)))
+        return rows, at_rest
 
     def loops(self) -> list[Row]:
         """Time the test loop from disk and from memory."""
@@ -186,10 +196,15 @@ class Bench:
         # by the clock of the CPU: both sides end with a number there
         warmup = 1 if self.plan.device == "cuda" else 0
         times = rounds(calls, "cpu", warmup=warmup, repeats=self.amount.loops)
-        return _row(what, images, times, target)
+        return self._said(_row(what, images, times, target))
 
     def _row(self, what: str, images: int, calls: dict[str, Call]) -> Row:
-        return _row(what, images, rounds(calls, self.plan.device, repeats=self.amount.repeats))
+        times = rounds(calls, self.plan.device, repeats=self.amount.repeats)
+        return self._said(_row(what, images, times))
+
+    def _said(self, row: Row) -> Row:
+        self.say(row.summary)
+        return row
 
 
 @torch.no_grad()
@@ -220,17 +235,6 @@ def _row(what: str, images: int, times: Any, target: float | None = None) -> Row
     return Row(what, images, timing(official), timing(ours), median, target)
 
 
-def step_rows(plan: Plan, at_rest: Steps, from_disk: Steps) -> list[Row]:
-    """Return the rows of what `Bench.steps` timed."""
-    named = (("training step", at_rest, 4.0), ("training step, fed from disk", from_disk, None))
-    return [
-        Row(
-            what,
-            plan.case.batch,
-            steps.official,
-            steps.ours,
-            steps.official.median_ms / steps.ours.median_ms,
-            target,
-        )
-        for what, steps, target in named
-    ]
+def _step_row(what: str, images: int, steps: Steps, target: float | None = None) -> Row:
+    times = steps.official, steps.ours
+    return Row(what, images, *times, times[0].median_ms / times[1].median_ms, target)

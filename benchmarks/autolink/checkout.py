@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -119,13 +120,22 @@ class _LightningModule(nn.Module):
         pass
 
 
-def _stubs() -> dict[str, ModuleType]:
-    stubs = {name: ModuleType(name) for name in STUBBED}
-    lightning: Any = stubs["pytorch_lightning"]
+def _replaced(root: Path) -> dict[str, ModuleType]:
+    """Return the packages that are not there, and the checkout's own three, which are folders.
+
+    As modules of their own these need no place on the path, where installed packages of the same
+    names would win, and where files such as `test.py` would hide others.
+    """
+    modules = {name: ModuleType(name) for name in (*STUBBED, *_ROOMS)}
+    for name, module in modules.items():
+        module.__spec__ = ModuleSpec(name, None, is_package=name in _ROOMS)
+        if name in _ROOMS:
+            module.__path__ = [str(root.resolve() / name)]
+    lightning: Any = modules["pytorch_lightning"]
     lightning.LightningModule = _LightningModule
     lightning.LightningDataModule = object
     lightning.utilities = SimpleNamespace(parsing=SimpleNamespace(AttributeDict=Hyperparameters))
-    return stubs
+    return modules
 
 
 @dataclass(frozen=True)
@@ -179,18 +189,25 @@ def imported(checkout: Checkout) -> Iterator[Official]:
     Raises:
         InvalidInputError: it cannot be imported, or lacks what is measured.
     """
-    with (
-        patch.object(sys, "path", [str(checkout.root.resolve()), *sys.path]),
-        patch.dict(sys.modules, _stubs()),
-    ):
-        for name in [n for n in sys.modules if n.partition(".")[0] in _ROOMS]:
-            del sys.modules[name]
+    # not `patch.dict`, which would also forget whatever else is imported meanwhile
+    before = _taken_out()
+    sys.modules.update(_replaced(checkout.root))
+    try:
         try:
             model = importlib.import_module("models.model").Model
             data = importlib.import_module("datasets.base_dataset").DataModule
         except Exception as error:
             raise _unusable(checkout, error) from error
         yield Official(checkout, model, data)
+    finally:
+        _taken_out()
+        sys.modules.update(before)
+
+
+def _taken_out() -> dict[str, ModuleType]:
+    """Remove the modules whose names are needed, and return them."""
+    names = [n for n in sys.modules if n.partition(".")[0] in (*STUBBED, *_ROOMS)]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def _called(checkout: Checkout, made: Any, *args: Any, **kwargs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,6 +35,12 @@ class Row:
     ours: Timing
     ratio: float
     target: float | None = None
+
+    @property
+    def summary(self) -> str:
+        """In one line."""
+        times = f"official {self.official.median_ms:,.4g} ms, kpbench {self.ours.median_ms:,.4g} ms"
+        return f"{self.what}: {times}, {self.ratio:.1f} x"
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,10 @@ class Report:
     peak: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return plain JSON; a difference that is not finite is null."""
         found = asdict(self)
+        for a in found["agreement"]:
+            a["difference"] = a["difference"] if math.isfinite(a["difference"]) else None
         found["rows"] = [{**asdict(row), "device": self.setting["device"]} for row in self.rows]
         return found
 
