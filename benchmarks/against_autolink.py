@@ -6,9 +6,9 @@ Run from the root of this repository, with a checkout of theirs:
     python benchmarks/against_autolink.py AutoLink-* --device cuda --json measured.json
 
 First the same weights on both sides must give the same results; then edge map, detector, training
-step and test loop are timed on both, in turn. Takes at most ten minutes on a GPU and six on two CPU
-cores, where the batch is smaller. Ends with 2 when the checkout or the GPU is missing, with 1 when
-results disagree.
+step and test loop are timed on both, in turn. Meant to end within ten minutes on a GPU; takes nine
+on two CPU cores, where the batch is smaller. Ends with 2 when the checkout or the GPU is missing,
+with 1 when results disagree.
 """
 
 from __future__ import annotations
