@@ -5,6 +5,7 @@ With KPBENCH_AUTOLINK naming a checkout, the same weights must give the same res
 
 from __future__ import annotations
 
+import doctest
 import json
 import math
 import os
@@ -26,8 +27,9 @@ from typer.testing import CliRunner
 
 from benchmarks import against_autolink, edge_map, gpu, rendering
 from benchmarks.autolink import agreement as agreeing
+from benchmarks.autolink import report as reporting
 from benchmarks.autolink import run as comparing
-from benchmarks.autolink import training
+from benchmarks.autolink import training, weights
 from benchmarks.autolink.agreement import Agreement, DisagreementError, relative, require
 from benchmarks.autolink.bench import Bench
 from benchmarks.autolink.checkout import FILES, STUBBED, find_checkout, imported
@@ -48,6 +50,13 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMAND = CliRunner()
 
 # Coordinates and weights
+
+
+@pytest.mark.parametrize("module", [agreeing, reporting, weights])
+def test_examples_run(module: Any) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 @pytest.mark.parametrize("n", [2, 5, 32])
@@ -306,7 +315,7 @@ def test_the_table_says_what_was_not_measured() -> None:
     lines = report("cpu").markdown().splitlines()
     step = next(line for line in lines if line.startswith("| training step"))
     cells = [cell.strip() for cell in step.strip("|").split("|")]
-    assert cells[2].startswith("80 ms (79 to 90), 800 images/s")
+    assert cells[2].startswith("80 ms (79 ms to 90 ms), 800 images/s")
     assert cells[4:] == ["4.0 x", "not measured", "4 x"]
     on_gpu = report("cuda").markdown()
     assert "| not measured | 4.0 x" in " ".join(on_gpu.split())

@@ -39,8 +39,8 @@ class Row:
     @property
     def summary(self) -> str:
         """In one line."""
-        times = f"official {self.official.median_ms:,.4g} ms, kpbench {self.ours.median_ms:,.4g} ms"
-        return f"{self.what}: {times}, {self.ratio:.1f} x"
+        official, ours = duration(self.official.median_ms), duration(self.ours.median_ms)
+        return f"{self.what}: official {official}, kpbench {ours}, {self.ratio:.1f} x"
 
 
 @dataclass(frozen=True)
@@ -145,16 +145,35 @@ def _speed(rows: Sequence[Row], device: str) -> str:
 
 def _time(time: Timing, row: Row) -> str:
     rate = 1000 * row.images / time.median_ms
-    return (
-        f"{time.median_ms:,.4g} ms ({time.p05_ms:,.4g} to {time.p95_ms:,.4g}), {rate:,.4g} images/s"
-    )
+    spread = f"{duration(time.p05_ms)} to {duration(time.p95_ms)}"
+    return f"{duration(time.median_ms)} ({spread}), {short(rate)} images/s"
+
+
+def duration(ms: float) -> str:
+    """Return a time with its unit.
+
+    Example:
+        >>> duration(8.7813), duration(15540.0)
+        ('8.78 ms', '15.5 s')
+    """
+    return f"{short(ms)} ms" if ms < 1000 else f"{short(ms / 1000)} s"
+
+
+def short(value: float) -> str:
+    """Return three digits, and all before the point.
+
+    Example:
+        >>> short(0.24242), short(1234.5)
+        ('0.242', '1,234')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _convolutions(found: Sequence[Convolutions], device: str) -> str:
     rows = []
     for c in found:
         datasheet = f"{c.of_datasheet:.0%}" if c.of_datasheet is not None else NOT_MEASURED
-        numbers = (f"{c.gflop:.1f}", f"{c.gflop_in_all:.1f}", f"{c.tflops:.3g}")
+        numbers = (f"{c.gflop:.1f}", f"{c.gflop_in_all:.1f}", short(c.tflops))
         rows.append((c.side, *numbers, f"{c.of_measured:.0%}", datasheet))
     head = (
         f"convolutions of the step, {DEVICES[device]}",

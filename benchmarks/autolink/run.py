@@ -25,7 +25,8 @@ DIFFERENCES = (
     "in training, and float32 in prediction, where cuDNN multiplies in TF32. On a CPU float32 on "
     "both sides.",
     "Training: the official step is its own `training_step` and optimiser without its trainer's "
-    "overhead; kpbench's is `fit`, all included, once it runs.",
+    "overhead; kpbench's is `fit`, all included, once it runs. Both have the CPU threads that "
+    "kpbench takes at the published batch.",
     "Fed from disk: the official loader decodes each JPEG each time; kpbench packs the data set "
     "once, which is not timed here, and trains on what it packed.",
     "Test loop: the official one without its trainer's overhead; kpbench's also computes a 95 % "

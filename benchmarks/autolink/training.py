@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -17,8 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from kpbench.api import Device, FitContext, ImageSet
 from kpbench.throughput_training import Case, StepClock, train
 from kpbench.timing import Timing, timing
+from kpbench.training import loop
+from kpbench.training.speed import cpu_threads
 
 Batch = dict[str, Tensor]
+PUBLISHED = 64
+"""Images a step."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,9 @@ def compare_steps(
     threads = 1
     for _ in range(plan.rounds):
         clock = StepClock(plan.device)
-        train(plan.case, None, images, clock)
+        # as many threads as at the published batch, also where the batch is smaller
+        with patch.object(loop, "cpu_threads", lambda _, pixels: cpu_threads(PUBLISHED, pixels)):
+            train(plan.case, None, images, clock)
         ours += clock.windows()[1].tolist()
         threads = clock.threads
         with _threads(threads):
