@@ -256,7 +256,12 @@ def test_an_interrupt_ends_every_process_and_keeps_what_is_finished(
     }
     install("methods", {"quickly": bright("quickly"), **methods})
     words = [f"--method={name}" for name in ("quickly", *names)]
-    program = [sys.executable, "-m", "kpbench", "evaluate", "--protocol=toy_discs", *words]
+    # what runs in the background of a script inherits that Ctrl-C is ignored
+    main = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from kpbench.cli import main; sys.exit(main())"
+    )
+    program = [sys.executable, "-c", main, "evaluate", "--protocol=toy_discs", *words]
     process = subprocess.Popen(
         [*program, "--recipe=smoke", "--jobs=2", f"--results={results}"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
