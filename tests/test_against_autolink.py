@@ -44,7 +44,9 @@ from benchmarks.autolink.weights import (
 )
 from kpbench.errors import InvalidInputError, KpbenchError, MissingDataError
 from kpbench.nn import edge_ends, edge_map_reference
+from kpbench.throughput_training import Case
 from kpbench.timing import Timing, random_weights_where_missing
+from kpbench.training.speed import cpu_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = CliRunner()
@@ -278,6 +280,22 @@ def test_official_steps_are_timed_in_windows_after_the_warm_up() -> None:
     assert len(times) == 4
     assert min(times) >= 0
     assert steps == list(range(2 + 3 * 4))
+
+
+def test_both_sides_take_turns_with_the_threads_of_the_published_batch() -> None:
+    case = Case("autolink", "smoke", pixels=64, overrides={"image_size": 64})
+    assert cpu_threads(case.batch, 64 * 64) == 1 < cpu_threads(64, 64 * 64)
+    threads: list[int] = []
+    official: Any = SimpleNamespace(step=lambda _: threads.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    plan = training.Plan(case, warmup=1, window=1, windows=2, rounds=2)
+    batches: Any = count
+    found = training.compare_steps(plan, official, batches, case.training_set())
+    assert threads == [found.threads] * 6
+    assert found.threads == cpu_threads(64, 64 * 64)
+    assert (found.official.repeats, found.ours.repeats) == (4, 2)
+    assert found.ours.median_ms > 0
+    assert torch.get_num_threads() == before
 
 
 def test_the_published_recipe_is_what_is_timed() -> None:
