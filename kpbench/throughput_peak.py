@@ -73,7 +73,7 @@ def measure_peak(
 
     dtype: torch.dtype = getattr(torch, "float32" if arithmetic == "tf32" else arithmetic)
     n = _SIDE[device]
-    with _threads(threads), _float32_products("high" if arithmetic == "tf32" else "highest"):
+    with torch_threads(threads), _float32_products("high" if arithmetic == "tf32" else "highest"):
         a, b = (torch.rand(n, n, device=device).sub_(0.5).to(dtype) for _ in range(2))
         out = torch.empty_like(a)
         time = measure(lambda: torch.mm(a, b, out=out), device, repeats=repeats)
@@ -91,7 +91,8 @@ def measure_peak(
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def torch_threads(n: int) -> Iterator[None]:
+    """Compute on `n` threads of a CPU."""
     import torch
 
     before = torch.get_num_threads()

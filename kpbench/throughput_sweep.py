@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from kpbench.api import Array, Method
 from kpbench.errors import TrainingError
 from kpbench.provenance import collect, now
+from kpbench.throughput_peak import torch_threads
 from kpbench.throughput_process import time_training
 from kpbench.throughput_records import Spread, Sweep, SweepCell
 from kpbench.throughput_training import Case, fitted
@@ -54,18 +55,12 @@ def _cell(case: Case) -> SweepCell:
 
 def _edge_map_ms(case: Case, method: Method, threads: int) -> float | None:
     """Return the median time of the edge map, forward and backward, as in a step of this method."""
-    import torch
-
     found = method.predict(case.images(case.batch, method.inputs))
     if found.graph is None or "thickness" not in case.params:
         return None
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         call = _edge_map(case, found.points, found.graph)
         return measure(call, case.device, warmup=2, repeats=7).median_ms
-    finally:
-        torch.set_num_threads(before)
 
 
 def _edge_map(case: Case, points: Array, graph: Array) -> Callable[[], object]:
