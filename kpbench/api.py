@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from kpbench.method_base import MethodBase
 from kpbench.types import (
+    PRECISIONS,
     RECIPES,
     SIGNALS,
     Array,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from kpbench.spec import EvaluatorSpec
 
 __all__ = [
+    "PRECISIONS",
     "RECIPES",
     "SIGNALS",
     "Array",
@@ -140,6 +142,15 @@ class LabelReader(Method, Protocol):
 
     def read(self, labelled: Labelled) -> Keypoints:
         """Return keypoints from the annotation."""
+        ...
+
+
+@runtime_checkable
+class MovableMethod(Method, Protocol):
+    """A method that predicts on a GPU as well; `load` leaves it on the CPU."""
+
+    def to(self, device: Device) -> None:
+        """Predict on this device from now on."""
         ...
 
 

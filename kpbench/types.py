@@ -26,6 +26,8 @@ Device = Literal["cpu", "cuda"]
 
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""Lightning's names of what is computed in; weights are float32 in all of them."""
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done)."""
 
@@ -227,7 +229,7 @@ class FitContext:
 
     Attributes:
         device: where to train.
-        precision: a Lightning precision string, e.g. "32-true" or "bf16-mixed".
+        precision: one of `PRECISIONS`.
         recipe: how much training.
         checkpoints: folder for resumable training state, or None.
         progress: called with (steps done, steps in all, short text).

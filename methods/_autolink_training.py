@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,13 @@ class Distillation:
         """Return the sum of both losses, a scalar."""
         distance = cosine_loss(getattr(student, self.layer), taught)
         return self.lambda_ * perceptual + self.gamma * distance
+
+    def settings(self) -> dict[str, str]:
+        """Return what decides over a training beside the student's own parameters."""
+        digest = hashlib.sha256(self.teacher.name.encode())
+        for name, weights in sorted(self.teacher.state().items()):
+            digest.update(name.encode() + weights.tobytes())
+        return {"teacher": digest.hexdigest()}
 
     def check(self, student: Detector, image_size: int) -> None:
         """Compare the embeddings' shapes before any training.
@@ -154,15 +162,17 @@ def fit_autolink(
     model = build_model(method, n_keypoints, seed)
     perceptual = PerceptualLoss(method.backbone).to(context.device)
     data = {"images": resized(method.pixels(images), method.image_size)}
-    frozen = {"wanted": Frozen(perceptual.wanted, of="images")}
+    settings = {"method": (method.name, method.version), "K": n_keypoints, **method.params()}
+    visited = method.steps * method.batch_size * method.image_size**2
+    wanted = compiles(context.device, visited)
+    frozen = {"wanted": Frozen(perceptual.wanted, of="images", compiled=wanted)}
     if distillation is not None:
         distillation.check(model.detector, method.image_size)
         teacher = distillation.teacher
         data["teacher"] = resized(teacher.pixels(images), teacher.image_size)
-        frozen["taught"] = Frozen(distillation.taught, of="teacher")
+        frozen["taught"] = Frozen(distillation.taught, of="teacher", compiled=wanted)
+        settings |= distillation.settings()
 
-    visited = method.steps * method.batch_size * method.image_size**2
-    wanted = compiles(context.device, visited)
     detect, complete = compiled(model.detector, wanted), compiled(model.decoder, wanted)
     distance = compiled(perceptual.distance, wanted)
 
@@ -191,6 +201,6 @@ def fit_autolink(
         flip=method.flip,
         seed=seed,
     )
-    fit_module(model, objective, data, schedule, context, frozen=frozen)
+    fit_module(model, objective, data, schedule, context, frozen=frozen, settings=settings)
     edge_weights = model.edge_weights().detach().cpu().numpy()
     method.keep(model.detector.requires_grad_(False), edge_weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kpbench.errors import (
     UnknownNameError,
 )
 from kpbench.nn import edge_map, random_grid_mask
+from kpbench.training import loop
 from kpbench.training.data import normalised, resized
 
 K = 5
@@ -339,11 +341,75 @@ def test_prediction_before_fit_and_foreign_checkpoints(data: ImageSet, tmp_path:
         plugin("autolink").restore(state)
 
 
-def test_a_killed_training_resumes(data: ImageSet, tmp_path: Path) -> None:
-    method, whole = plugin("autolink"), fitted("autolink", data)
-    context = FitContext(checkpoints=tmp_path)
-    method.fit(ImageSet(data.images), n_keypoints=K, seed=0, context=context)
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def interrupted(
+    method: Any, data: ImageSet, folder: Path, monkeypatch: pytest.MonkeyPatch, teacher: Any = None
+) -> FitContext:
+    """Train until the end of step 4, of which 3 were saved; return the context to go on in."""
+    defaults: dict[str, Any] = loop.fit_module.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "save_every", 3)
+
+    def kill(done: int, *_: object) -> None:
+        if done == 4:
+            raise KilledError
+
+    context = FitContext(checkpoints=folder, progress=kill, dependency=teacher)
+    with pytest.raises(KilledError):
+        method.fit(data.restricted(method.needs), n_keypoints=K, seed=0, context=context)
+    return FitContext(checkpoints=folder, dependency=teacher)
+
+
+@pytest.mark.parametrize("name", ["autolink", "distill_dkp"])
+def test_a_killed_training_resumes(
+    name: str, data: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = fitted("depth_teacher", data) if name == "distill_dkp" else None
+    # 8 steps of 4 of 12 images: what is said of the images is kept
+    whole = fitted(name, data, teacher=teacher, steps=8)
+    method = plugin(name, steps=8)
+    context = interrupted(method, data, tmp_path, monkeypatch, teacher)
+    steps: list[int] = []
+    context = replace(context, progress=lambda done, *_: steps.append(done))
+    method.fit(data.restricted(method.needs), n_keypoints=K, seed=0, context=context)
+    assert steps == [4, 5, 6, 7, 8]
     assert same(weights(method), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("autolink", {"thickness": 0.02}),
+        ("autolink", {"mask_ratio": 0.5}),
+        ("autolink", {"K": K + 1}),
+        ("distill_dkp", {"gamma": 0.7}),
+        ("distill_dkp", {"teacher": 1}),
+    ],
+)
+def test_a_killed_training_is_not_taken_up_by_another(
+    name: str,
+    change: dict[str, Any],
+    data: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    teacher = fitted("depth_teacher", data) if name == "distill_dkp" else None
+    context = interrupted(plugin(name, steps=8), data, tmp_path, monkeypatch, teacher)
+    if "teacher" in change:
+        context = replace(context, dependency=fitted("depth_teacher", data, seed=1))
+    changed = {key: value for key, value in change.items() if key not in ("teacher", "K")}
+    other = plugin(name, steps=8, **changed)
+    k = change.get("K", K)
+    with pytest.raises(CheckpointError, match="other data or settings"):
+        other.fit(data.restricted(other.needs), n_keypoints=k, seed=0, context=context)
+
+
+def test_a_fitted_method_moves(data: ImageSet) -> None:
+    method = fitted("autolink", data)
+    method.to("meta")
+    assert {p.device.type for p in method.detector().parameters()} == {"meta"}
 
 
 def test_prediction_sees_weights_that_change_or_move(data: ImageSet) -> None:

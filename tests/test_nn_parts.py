@@ -149,11 +149,13 @@ def test_halving_convolution_differentiates_to_its_3_x_3_kernel() -> None:
 
 
 @pytest.mark.parametrize("size", [(8, 14), (2, 3), (7, 5), (4, 7)])
-def test_matrices_resize_as_interpolate_does(size: tuple[int, int]) -> None:
-    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("channels", [3, 17])
+def test_matrices_resize_as_interpolate_does(size: tuple[int, int], channels: int) -> None:
+    x = torch.randn(2, channels, 4, 7, dtype=torch.float64, requires_grad=True)
     wanted = torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
     torch.testing.assert_close(resized_by_matrices(x, size), wanted, rtol=1e-6, atol=1e-6)
-    assert torch.autograd.gradcheck(lambda x: resized_by_matrices(x, size), (x,))
+    assert torch.autograd.gradcheck(lambda x: resized_by_matrices(x, size), (x[:1],))
+    assert resized_by_matrices(x, size).is_contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         assert resized_by_matrices(x.float(), size).dtype == torch.float32
 

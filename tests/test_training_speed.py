@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch._aot_autograd.utils import make_boxed_func
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kpbench.api import FitContext, ImageSet
 from kpbench.nn import Detector, PerceptualLoss, UNet, initialise
 from kpbench.training import frozen as training_frozen
-from kpbench.training import loop
-from kpbench.training.data import draw, take
+from kpbench.training import loop, speed
+from kpbench.training.data import Draw, draw, take
 from kpbench.training.frozen import Frozen, Outputs
 from kpbench.training.speed import compiled, compiles, is_plain, plain
 
@@ -158,6 +160,17 @@ def test_outputs_are_not_kept_where_that_costs_more_than_it_saves_or_memory(
     assert never.known is None
 
 
+def test_kept_outputs_are_right_beyond_a_chunk() -> None:
+    n = training_frozen._CHUNK + 6  # mirror images start inside a chunk
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (n, 2, 2, 3), dtype=torch.uint8, generator=generator)
+    kept = outputs(pixels, lambda x: x.flatten(1), flip=True, draws=10**6)
+    entry = torch.arange(2 * n)
+    drawn = Draw(entry % n, entry >= n, torch.Generator())
+    found = kept(drawn, lambda: pytest.fail("asked"))
+    assert torch.equal(found, take(pixels, drawn, "cpu").flatten(1))
+
+
 class NoDouble(TorchDispatchMode):
     """Raises where anything makes a float64 tensor."""
 
@@ -237,8 +250,42 @@ def test_a_network_that_cannot_be_compiled_runs_with_a_warning() -> None:
     assert torch.equal(call(torch.zeros(2)), torch.ones(2))  # and is not tried again
 
 
-def test_compiling_is_for_long_trainings_on_a_gpu() -> None:
+def test_a_backward_pass_that_cannot_be_compiled_shows_at_the_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> Any:
+        raise RuntimeError("no compiler")
+
+    broken = aot_autograd(fw_compiler=make_boxed_func, bw_compiler=fails)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    x = torch.ones(2, requires_grad=True)
+    with pytest.warns(UserWarning, match="uncompiled"):
+        y = compiled(torch.square, wanted=True)(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_a_method_says_how_much_it_will_look_at(
+    data: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+    module = importlib.import_module("kpbench_methods._autolink_training")
+    monkeypatch.setattr(module, "compiles", lambda *of: asked.append(of))
+    method = plugin("autolink", steps=3, backbone="random")
+    method.fit(ImageSet(data.images), n_keypoints=K, seed=0, context=FitContext())
+    assert asked == [("cpu", 3 * 4 * 32 * 32)]
+
+
+def test_compiling_is_for_long_trainings_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     long = 20_001 * 64 * 128 * 128
+    monkeypatch.setattr(speed, "find_spec", lambda name: object())
+    assert compiles("cuda", long)
+    assert compiles("cuda", 2**31)
+    assert not compiles("cuda", 2**31 - 1)
+    monkeypatch.setattr(speed, "find_spec", lambda name: None)
+    assert not compiles("cuda", long)
+    monkeypatch.setattr(speed, "find_spec", lambda name: object())
     assert not compiles("cpu", long)
     assert not compiles("cuda", 500 * 16 * 32 * 32)
     with plain():

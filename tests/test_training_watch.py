@@ -129,3 +129,27 @@ def test_threads_are_a_function_of_the_step_and_of_nothing_else(
     finally:
         torch.set_num_threads(before)
     assert seen == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_float32_means_float32(precision: str) -> None:
+    """And uninitialised memory is not filled, which comes with determinism."""
+    settings: Any = torch.utils.deterministic
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    products.allow_tf32 = True
+    before = settings.fill_uninitialized_memory, cudnn.allow_tf32, products.allow_tf32
+    seen = []
+
+    def look(*_: object) -> None:
+        seen.append((settings.fill_uninitialized_memory, cudnn.allow_tf32, products.allow_tf32))
+
+    root = Root({})
+    context = FitContext(precision=precision, progress=look)
+    try:
+        fit_module(root, root.loss, PIXELS, schedule(1), context)
+        after = settings.fill_uninitialized_memory, cudnn.allow_tf32, products.allow_tf32
+    finally:
+        products.allow_tf32 = False
+    faster = precision != "32-true"
+    assert seen == [(False, faster, faster)]
+    assert before == after == (True, True, True)

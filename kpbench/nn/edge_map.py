@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -73,10 +73,17 @@ def _check(points: Tensor, weights: Tensor, size: tuple[int, int], thickness: fl
 
 @functools.cache
 def _kernels() -> ModuleType | None:
-    if importlib.util.find_spec("triton") is None:
-        return None
-    from kpbench.nn import edge_map_triton
+    """Return the Triton kernels, or None, with a warning, where they cannot be built."""
+    try:
+        from kpbench.nn import edge_map_triton
 
+        points, weights = torch.zeros(1, 2, 2, device="cuda"), torch.ones(1, device="cuda")
+        _, winner = edge_map_triton.draw(points, weights, 4, 4, 1.0)
+        edge_map_triton.differentiate(points, weights, winner, points.new_ones(1, 4, 4), 1.0)
+    except Exception as error:  # no Triton, no C compiler, no headers of Python, ...
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(f"the edge map has no GPU kernels, which is slower: {why}", stacklevel=2)
+        return None
     return edge_map_triton
 
 

@@ -177,5 +177,6 @@ class PerceptualLoss(nn.Module):
 
     def _rows(self, images: Tensor) -> list[Tensor]:
         """Return each map of images in [-1, 1] as (B, height * width * channels)."""
+        images = images.to(torch.promote_types(images.dtype, torch.float32))  # grey levels, all
         maps: list[Tensor] = self.features(images / 2 + 0.5)
         return [found.permute(0, 2, 3, 1).flatten(1) for found in maps]

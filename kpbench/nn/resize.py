@@ -8,6 +8,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from kpbench.training.speed import is_plain
 
+_FEW = 16
+"""Channels below which products over them would be too narrow."""
+
 
 def resized_by_matrices(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize as `interpolate(..., mode="bilinear", align_corners=False)` does, by two products.
@@ -24,6 +27,9 @@ def resized_by_matrices(x: Tensor, size: tuple[int, int]) -> Tensor:
     """
     rows, columns = (_weights(n, m, x) for n, m in zip(x.shape[-2:], size, strict=True))
     with torch.autocast(x.device.type, enabled=False):  # the weights would be rounded
+        if x.shape[1] < _FEW:
+            y = torch.matmul(torch.matmul(rows, x), columns.T)
+            return y.contiguous(memory_format=torch.channels_last)
         batch, _, width, channels = (y := x.permute(0, 2, 3, 1)).shape
         y = torch.matmul(rows, y.flatten(2)).view(batch, size[0], width, channels)
         return torch.matmul(columns, y).permute(0, 3, 1, 2)

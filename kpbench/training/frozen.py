@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kpbench.training.data import Draw, sent, take
-from kpbench.training.speed import is_plain
+from kpbench.training.speed import compiled, is_plain
 
 BUDGET = 2**30
 """Bytes that the outputs of one frozen network may take to be kept; a constant, so that no result
@@ -26,10 +26,12 @@ class Frozen:
         network: from float (B, 3, H, W) in [-1, 1] to (B, D), one row an image, each row a function
             of its image alone.
         of: name of the images among the training data.
+        compiled: whether it is compiled where it is asked in each step.
     """
 
     network: Callable[[Tensor], Tensor]
     of: str
+    compiled: bool = False
 
 
 class Outputs:
@@ -55,6 +57,7 @@ class Outputs:
         self.entries = len(pixels) * (2 if flip else 1)
         self.worthwhile = draws >= 2 * self.entries and not is_plain()
         self.known: Tensor | None = None
+        self.each_step = compiled(frozen.network, frozen.compiled)
 
     def __call__(self, drawn: Draw, images: Callable[[], Tensor]) -> Tensor:
         """Return the (B, D) outputs of the drawn images, without gradient.
@@ -67,7 +70,8 @@ class Outputs:
             if self.worthwhile and self.known is None:
                 self._compute()
             if self.known is None:
-                return self.frozen.network(images())
+                outputs: Tensor = self.each_step(images())
+                return outputs
             rows = drawn.rows + len(self.pixels) * drawn.flips
             return self.known[sent(rows, self.device)]
 

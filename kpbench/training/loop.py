@@ -75,6 +75,7 @@ def fit_module(
     context: FitContext,
     *,
     frozen: Mapping[str, Frozen] | None = None,
+    settings: Mapping[str, object] | None = None,
     save_every: int = 500,
 ) -> None:
     """Train `module` in place and leave it on the device, in evaluation mode.
@@ -87,6 +88,8 @@ def fit_module(
         context: device, precision, progress, and where to keep resumable checkpoints (if anywhere).
         frozen: networks whose outputs for the images of a step join the batch under these names;
             they are on the device, and are asked once an image where memory allows.
+        settings: what else decides over the weights (parameters of module and objective, other
+            networks): an interrupted training is taken up by one with the same settings only.
         save_every: steps between resumable checkpoints.
 
     Raises:
@@ -99,7 +102,15 @@ def fit_module(
         raise TrainingError(f"training needs the same number of images, two or more, got {counts}")
     identity, resume = "", None
     if context.checkpoints is not None:
-        identity = training_identity(asdict(schedule), data)
+        shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        decisive = {
+            "schedule": asdict(schedule),
+            "settings": dict(settings or {}),
+            "shapes": shapes,
+            "device": context.device,
+            "precision": context.precision,
+        }
+        identity = training_identity(decisive, data)
         resume = resumable(context.checkpoints / STATE, identity)
     threads = cpu_threads(schedule.batch_size, max(t[0, ..., 0].numel() for t in data.values()))
     data = {name: placed(tensor, context.device) for name, tensor in data.items()}

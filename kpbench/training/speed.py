@@ -82,11 +82,14 @@ def compiled(network: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
     """Return the network as one graph, compiled at its first call, or as it is if not wanted.
 
     Inputs keep their shapes while training. A network that cannot be compiled on this machine runs
-    as it is, with a warning.
+    as it is, with a warning; its backward pass is compiled at the first call, too, so that this is
+    known by then.
     """
     if not wanted:
         return network
     import torch
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+    from torch._functorch import config
 
     fast = torch.compile(network, fullgraph=True, dynamic=False)
     usable = True
@@ -95,8 +98,9 @@ def compiled(network: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
         nonlocal usable
         if usable:
             try:
-                return fast(*inputs)
-            except torch._dynamo.exc.TorchDynamoException as error:
+                with config.patch(force_non_lazy_backward_lowering=True):
+                    return fast(*inputs)
+            except (TorchDynamoException, FailOnRecompileLimitHit) as error:
                 usable = False
                 why = str(error).strip().splitlines()[0]
                 warnings.warn(f"training goes on uncompiled, which is slower: {why}", stacklevel=2)

@@ -9,11 +9,12 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from kpbench.api import FitContext
+from kpbench.api import PRECISIONS, FitContext
 from kpbench.errors import CheckpointError, TrainingError
 
 with warnings.catch_warnings():
@@ -40,6 +41,10 @@ def build_trainer(
     Raises:
         TrainingError: an unknown precision, or one that the device cannot compute in.
     """
+    if context.precision not in PRECISIONS:
+        raise TrainingError(
+            f"cannot train with precision {context.precision!r}; choose {', '.join(PRECISIONS)}"
+        )
     folder = context.checkpoints
     if folder is not None:
         callbacks = [*callbacks, _saver(folder, save_every)]
@@ -130,15 +135,20 @@ def training_settings(threads: int, context: FitContext) -> Iterator[None]:
     """Set what training needs of the process, and undo that and what Lightning leaves behind.
 
     The latter is determinism flags, Ctrl-C turned into exit(1), and SIGTERM turned into exit(0).
-    Precision 32-true means float32 in convolutions too, not the TF32 that PyTorch puts in there.
+    Precision 32-true means float32 in convolutions and products, whatever PyTorch was told to put
+    in their place.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     flags = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn = torch.backends.cudnn
-    benchmark, tf32 = cudnn.benchmark, cudnn.allow_tf32
-    cudnn.allow_tf32 = tf32 and context.precision != FULL
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    benchmark, tf32 = cudnn.benchmark, (cudnn.allow_tf32, products.allow_tf32)
+    if context.precision == FULL:
+        cudnn.allow_tf32 = products.allow_tf32 = False
+    deterministic: Any = torch.utils.deterministic
+    fill = deterministic.fill_uninitialized_memory
+    deterministic.fill_uninitialized_memory = False  # else determinism costs a pass over each
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -152,4 +162,5 @@ def training_settings(threads: int, context: FitContext) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(flags, warn_only=warn)
-        cudnn.benchmark, cudnn.allow_tf32 = benchmark, tf32
+        deterministic.fill_uninitialized_memory = fill
+        cudnn.benchmark, (cudnn.allow_tf32, products.allow_tf32) = benchmark, tf32
