@@ -1,11 +1,15 @@
-"""Measure on one GPU all that is measured on GPUs, in one go, into one folder.
+"""Measure on one GPU all that is measured on GPUs, into one folder.
 
     python benchmarks/gpu.py OUT --checkout AutoLink
+    python benchmarks/gpu.py OUT --part sweep
+    python benchmarks/gpu.py OUT --part other_methods --part rendering --part tests
 
-Every part has a time limit of its own, and one that fails or runs out of time leaves the others
-alone; together they end within ten minutes. OUT then holds `summary.json` (what ran, how it ended
-and in what time), `log.txt` (all that was printed), the files of figures, and `everything.tar.gz`
-(all of these in one file, written anew after each part).
+Each of these ends within ten minutes, for a machine that is lent for no longer; the first has time
+for the parts that matter most. Every part has a time limit of its own (the last one gets all that
+is left), keeps figures as they come, and leaves the others alone when it fails or runs out of time.
+OUT then holds `summary.json` (what ran, how it ended and in what time), `log.txt` (all that was
+printed), the files of figures, and `everything.tar.gz` (all of these in one file, written anew
+after each part).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Annotated
@@ -26,6 +31,8 @@ import typer
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = "everything.tar.gz"
+MINUTES = 9.5
+"""Of a call: less than the ten for which a machine may be lent."""
 GRACE = 5.0
 """Seconds that a part has to end when its time is over."""
 TESTS = ("test_nn_*.py", "test_training*.py", "test_people_r*.py", "test_people_dataset.py")
@@ -76,20 +83,28 @@ def parts(out: Path, checkout: Path | None) -> list[Part]:
         *("-m", "kpbench", "throughput", "--recipe", "paper", *on_gpu),
         *("--precision", "bf16-mixed", "--save", str(out / "speed")),
     )
+    others = ("distill_dkp", "depth_teacher", "random_detector", "mean_shape")
     tests = [str(path) for pattern in TESTS for path in sorted((ROOT / "tests").glob(pattern))]
     return [
         Part(
-            "edge map",
-            (str(here / "edge_map.py"), *on_gpu, "--json", str(out / "edge_map.json")),
-            60,
-        ),
-        Part(
-            "against AutoLink",
+            "against_autolink",
             (
                 *(str(here / "against_autolink.py"), str(checkout or "AutoLink"), *on_gpu),
                 *("--json", str(out / "against_autolink.json")),
             ),
-            330,
+            345,
+        ),
+        Part(
+            "edge_map",
+            (str(here / "edge_map.py"), *on_gpu, "--json", str(out / "edge_map.json")),
+            45,
+        ),
+        Part("throughput", (*speed, "--method", "autolink"), 180),
+        Part("sweep", (*speed, "--method", "autolink", "--sweep"), 570),
+        Part(
+            "other_methods",
+            (*speed, *(word for name in others for word in ("--method", name))),
+            380,
         ),
         Part(
             "rendering",
@@ -100,8 +115,6 @@ def parts(out: Path, checkout: Path | None) -> list[Part]:
             60,
         ),
         Part("tests", ("-m", "pytest", "-q", *tests), 120),
-        Part("throughput", speed, 180),
-        Part("sweep", (*speed, "--method", "autolink", "--sweep"), 180),
     ]
 
 
@@ -151,23 +164,33 @@ def run_all(wanted: Sequence[Part], out: Path, seconds: float) -> list[Ended]:
 
     Args:
         wanted: the parts.
-        out: folder of the figures.
+        out: folder of the figures, those of other parts included.
         seconds: for all of them.
     """
     out.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + seconds
     found: list[Ended] = []
-    with (out / "log.txt").open("wb") as log:
+    before = _earlier(out / "summary.json", wanted)
+    with (out / "log.txt").open("ab") as log:
         for part in wanted:
-            limit = min(part.limit, deadline - time.monotonic())
+            left = deadline - time.monotonic()
+            limit = left if part is wanted[-1] else min(part.limit, left)
             ended = run(part, log, limit) if limit > 0 else Ended(part.name, "no time left", 0.0)
             typer.echo(f"{ended.name}: {ended.ended}, {ended.seconds:.0f} s")
             found.append(ended)
-            summary = json.dumps([asdict(e) for e in found], indent=1)
+            summary = json.dumps([*before, *(asdict(e) for e in found)], indent=1)
             (out / "summary.json").write_text(f"{summary}\n", encoding="utf-8")
             log.flush()
             _pack(out)
     return found
+
+
+def _earlier(summary: Path, wanted: Sequence[Part]) -> list[dict[str, object]]:
+    """Return how the parts ended that were run before and are not run now."""
+    with suppress(OSError, ValueError):
+        again = {part.name for part in wanted}
+        return [e for e in json.loads(summary.read_bytes()) if e["name"] not in again]
+    return []
 
 
 def _pack(out: Path) -> None:
@@ -185,11 +208,16 @@ def main(
     checkout: Annotated[
         Path | None, typer.Option(help="Folder of the public AutoLink repository.")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="For all parts together.")] = 9.5,
+    part: Annotated[list[str] | None, typer.Option(help="Only this one; repeat.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="For all parts together.")] = MINUTES,
 ) -> None:
     """Measure on one GPU all that is measured on GPUs."""
     out = out.absolute()
-    wanted = parts(out, checkout.absolute() if checkout else None)
+    known = parts(out, checkout.absolute() if checkout else None)
+    names = [one.name for one in known]
+    if unknown := sorted(set(part or ()) - set(names)):
+        raise typer.BadParameter(f"no part {unknown[0]!r}; there are {', '.join(names)}")
+    wanted = [one for one in known if not part or one.name in part]
     found = run_all(wanted, out, 60 * minutes)
     typer.echo(f"all of it is in {out / ARCHIVE}")
     raise typer.Exit(int(any(ended.ended != "ok" for ended in found)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,60 @@ def parse_device(name: str) -> Device:
     return "cpu"
 
 
+def parse_precision(name: str, device: Device) -> str:
+    """Return what to compute in; "auto" is float32 on a CPU and bfloat16 on a GPU."""
+    if name == "auto":
+        return "bf16-mixed" if device == "cuda" else "32-true"
+    check_precision(device, name)
+    return name
+
+
+def check_precision(device: Device, name: str) -> None:
+    """Check that a device computes in a precision.
+
+    Raises:
+        UnknownNameError: there is no such precision.
+        InvalidInputError: the device cannot.
+    """
+    from kpbench.api import PRECISIONS
+
+    if name not in PRECISIONS:
+        raise UnknownNameError.of("precision", name, PRECISIONS)
+    if parse_device(device) == "cpu" and name == "16-mixed":
+        raise InvalidInputError("precision 16-mixed needs --device cuda; use bf16-mixed or 32-true")
+
+
+def check_role(name: str) -> None:
+    """Check that a protocol takes this role.
+
+    Raises:
+        UnknownNameError: none does.
+    """
+    from kpbench.registry import available, load_protocol
+
+    roles = {load_protocol(protocol).role for protocol in available("protocols")}
+    if name not in roles:
+        raise UnknownNameError.of("role", name, roles)
+
+
+def check_taking_part(settings: Settings, names: Collection[str]) -> None:
+    """Check that what is set belongs to methods and protocols that take part.
+
+    Args:
+        settings: with parameters and arguments.
+        names: of the methods and protocols that take part.
+
+    Raises:
+        InvalidInputError: what is set for another would change nothing; names it.
+    """
+    for name in (*settings.overrides, *settings.arguments):
+        if name not in names:
+            raise InvalidInputError(
+                f"--set {name}.…: {name} does not take part here; leave it out, or name one of "
+                f"{', '.join(sorted(names))}"
+            )
+
+
 def settings_from(
     results: Path,
     recipe: str,
@@ -100,7 +154,7 @@ def settings_from(
         results,
         parse_recipe(recipe),
         where,
-        ("bf16-mixed" if where == "cuda" else "32-true") if precision == "auto" else precision,
+        parse_precision(precision, where),
         rerun,
         overrides={name: values for name, values in chosen.items() if name in methods},
         arguments={name: values for name, values in chosen.items() if name not in methods},

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from kpbench.pretrained import apart
-from kpbench.records import Identity, Record, Score, all_records, stored_artifact
+from kpbench.records import Identity, Record, Score, all_records, data_of, stored_artifact
 from kpbench.scores import Scores, load_scores
 from kpbench.stats import (
     PairedDifference,
@@ -21,7 +21,7 @@ from kpbench.stats import (
     paired_difference,
     resample,
 )
-from kpbench.study import in_figure_alone
+from kpbench.study import only_in_figure
 
 FLOOR, CEILING = "mean_shape", "oracle"
 UNRANKED = (FLOOR, "random_detector", CEILING)
@@ -236,9 +236,11 @@ def read_boards(results: Path) -> list[Board]:
         RecordError: a record or an artifact is corrupt or missing.
     """
     boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
-    for record in all_records(results):
+    found = list(all_records(results))
+    elsewhere = only_in_figure(record.identity for record in found)
+    for record in found:
         who = record.identity
-        if who.recipe != "smoke" and who.trained_on is None and not in_figure_alone(who):
+        if who.recipe != "smoke" and who.trained_on is None and who.digest() not in elsewhere:
             key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
             arguments = json.dumps(dict(who.arguments), sort_keys=True)
             boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)
@@ -248,11 +250,6 @@ def read_boards(results: Path) -> list[Board]:
         for arguments, records in sorted(by_arguments.items())
         for mark, part in apart(records, UNRANKED)
     ]
-
-
-def data_of(who: Identity) -> str:
-    """Return the fingerprint of images and labels, without that of depth shown to one method."""
-    return who.data.partition("+")[0]
 
 
 def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:

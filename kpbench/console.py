@@ -117,9 +117,8 @@ def run_work(
         ):
             for outcome in found:
                 outcomes.append(outcome)
-                title = _title(outcome, work)
-                progress(1, 1, f"{outcome.cell}: {FINISHED}")  # as the runner names it
-                _print_outcome(console, outcome, title, verbose)
+                progress(1, 1, f"{outcome.title}: {FINISHED}")
+                _print_outcome(console, outcome, verbose)
     except KeyboardInterrupt:
         results = work[0][1].results
         console.print(f"stopped; {len(outcomes)} of {len(work)} cells are kept in {results}")
@@ -135,23 +134,9 @@ def print_summary(console: Console, outcomes: Sequence[Outcome], results: Path) 
     return int(counts["failed"] > 0)
 
 
-def _title(outcome: Outcome, work: Sequence[tuple[Cell, Settings]]) -> str:
-    """Return the name of a cell with what was set for it; it may be in the work several times."""
-    if outcome.record is None:
-        return str(outcome.cell)
-    params = outcome.record.identity.params
-    named = [
-        (len(own), settings.title(cell))
-        for cell, settings in work
-        if cell == outcome.cell
-        and (own := settings.overrides.get(cell.method, {})).items() <= params.items()
-    ]
-    return max(named, default=(0, str(outcome.cell)))[1]
-
-
-def _print_outcome(console: Console, outcome: Outcome, title: str, verbose: bool) -> None:
+def _print_outcome(console: Console, outcome: Outcome, verbose: bool) -> None:
     colour = COLOURS[outcome.status]
-    text = f"[{colour}]{outcome.status:8}[/] {escape(title)}"
+    text = f"[{colour}]{outcome.status:8}[/] {escape(outcome.title)}"
     if outcome.record is not None and (arguments := outcome.record.identity.arguments):
         text += f" ({', '.join(f'{name}={value}' for name, value in arguments.items())})"
     if outcome.status in ("ok", "cached") and outcome.record is not None:
@@ -249,14 +234,14 @@ def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, 
 
 def print_disagreement(record: Record, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
     """Print what every evaluator says of the detections of one run."""
+    from kpbench.finished_runs import described
     from kpbench.pages.disagreement import COLUMNS, cells, factors, remarks
 
     if as_json:
         print(json.dumps([v.as_dict() for v in verdicts], allow_nan=False))  # noqa: T201
         return
     console = Console(highlight=False)
-    who = record.identity
-    console.print(f"{who.protocol} / {who.method} / seed {who.seed}: {record.path(Path()).name}")
+    console.print(described(record.identity), markup=False, soft_wrap=True)
     table = Table()
     for name in COLUMNS:
         table.add_column(name, no_wrap=name == COLUMNS[0], overflow="fold")

@@ -15,8 +15,7 @@ from kpbench.errors import InvalidInputError, KpbenchError
 from kpbench.evaluators import Evaluation, EvaluatorSpec, evaluate
 from kpbench.measure import as_score
 from kpbench.metrics import Aggregation
-from kpbench.records import Record, Score, read_record, stored_artifact
-from kpbench.registry import find
+from kpbench.records import Record, Score, stored_artifact
 from kpbench.scorefile import find_evaluators
 from kpbench.types import Array
 
@@ -108,30 +107,6 @@ def landmark_percent(spec: EvaluatorSpec, found: Evaluation) -> float | None:
     return 100 * found.value / spec.scale / summed
 
 
-def find_run(
-    results: Path, method: str, protocol: str, *, seed: int = 0, recipe: str = "quick"
-) -> Record:
-    """Return the record of a finished run; the latest one if several differ in parameters.
-
-    Runs with protocol arguments, trained on another protocol or of shipped weights count only if
-    there is no other.
-
-    Raises:
-        InvalidInputError: there is none; holds the command that makes it.
-        UnknownNameError: no such method or protocol.
-        RecordError: a record is corrupt.
-    """
-    paths = (results / protocol / method).glob(f"{recipe}-{seed}-*.json")
-    records = [record for record in map(read_record, sorted(paths)) if record.status == "ok"]
-    if not records:
-        find("methods", method), find("protocols", protocol)
-        raise InvalidInputError(
-            f"no finished run of {method} on {protocol} in {results}; run: kpbench evaluate "
-            f"-m {method} -p {protocol} --seeds {seed} --recipe {recipe} --results {results}"
-        )
-    return max(records, key=_preference)
-
-
 def of_run(results: Path, record: Record) -> list[Verdict]:
     """Return the disagreement over the kept predictions of a run.
 
@@ -165,12 +140,6 @@ def kept_predictions(results: Path, record: Record) -> Path | None:
     if artifact is None or not record.path(results).with_name(artifact.file).is_file():
         return None
     return stored_artifact(results, record, PREDICTIONS)
-
-
-def _preference(record: Record) -> tuple[bool, bool, str]:
-    who = record.identity
-    plain = who.trained_on is None and who.pretrained is None
-    return plain, not who.arguments, str(record.provenance.get("finished", ""))
 
 
 def _verdict(

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kpbench.board import Board, Row, read_boards
+from kpbench.errors import InvalidInputError
 from kpbench.pages import disagreement, speed, study, transfer
-from kpbench.pages.markdown import HEAD, MISSING, settings, spread, table
+from kpbench.pages.markdown import GENERATED, HEAD, MISSING, settings, spread, table
 from kpbench.pages.plots import Plot, digest_in, is_current, write_plot
 from kpbench.pages.protocol import EXPLAIN, protocol_page
 from kpbench.pages.variants import in_a_table
-from kpbench.published import read_published, render_published
+from kpbench.published import PAGE_HEAD, read_published, render_published
 from kpbench.storage import write_atomically
 from kpbench.study_results import read_study
 from kpbench.throughput_records import all_speed_records
 
+_PUBLISHED = "published.md"
 _FURTHER = {
     disagreement.NAME: "The same detections under every evaluator",
     transfer.NAME: "Trained on one data set, tested on another",
     speed.NAME: "Accuracy against speed",
     study.NAME: "Distill-DKP's tables and figure, on rendered people",
+    _PUBLISHED: "Numbers as the papers report them, never ranked with measured ones",
 }
 
 
@@ -42,10 +45,12 @@ def write_pages(folder: Path) -> list[Path]:
         folder: holds `results/`, `speed/` and `published.csv`; the pages go there.
 
     Raises:
+        InvalidInputError: a file of the same name is not ours; nothing is written.
         RecordError: a record, an artifact or the csv is corrupt; nothing is written.
         StorageError: the folder cannot be written.
     """
     found = rendered(folder)
+    check_replaceable(found.pages)
     for path, text in found.pages.items():
         write_atomically(path, text.encode())
     for path, plot in found.plots.items():
@@ -57,23 +62,47 @@ def write_pages(folder: Path) -> list[Path]:
 
 
 def stale_pages(folder: Path) -> list[Path]:
-    """Return the pages and plots that differ from the records, or have none any more."""
+    """Return the pages and plots that differ from the records, or have none any more.
+
+    Raises:
+        InvalidInputError: a file of the same name is not ours.
+        RecordError: a record, an artifact or the csv is corrupt.
+    """
     found = rendered(folder)
+    check_replaceable(found.pages)
     stale = [
-        path
-        for path, text in found.pages.items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
+        path for path, text in found.pages.items() if not path.is_file() or _text(path) != text
     ]
     stale += [path for path, plot in found.plots.items() if not is_current(path, plot)]
     return stale + _orphans(folder, found)
 
 
+def check_replaceable(pages: Iterable[Path]) -> None:
+    """Check that no file in the place of a page was written by anybody else.
+
+    Raises:
+        InvalidInputError: one was, or its line that says so was removed.
+    """
+    for path in pages:
+        if path.exists() and not _is_ours(path):
+            raise InvalidInputError(
+                f"{path} was not written by kpbench leaderboard and is left as it is; "
+                "name another --folder, or move it away"
+            )
+
+
+def _is_ours(path: Path) -> bool:
+    text = _text(path) if path.is_file() else ""
+    return f"\n{GENERATED}" in text or text.startswith(PAGE_HEAD)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def _orphans(folder: Path, found: Rendered) -> list[Path]:
-    pages = [
-        path
-        for path in sorted(folder.glob("*.md"))
-        if path not in found.pages and HEAD.strip() in path.read_text(encoding="utf-8")
-    ]
+    others = (path for path in sorted(folder.glob("*.md")) if path not in found.pages)
+    pages = [path for path in others if _is_ours(path)]
     plots = (path for path in sorted(folder.glob("*.png")) if path not in found.plots)
     return pages + [path for path in plots if digest_in(path) is not None]
 
@@ -104,12 +133,12 @@ def rendered(folder: Path) -> Rendered:
     }
     further = {name: text for name, text in single.items() if text is not None}
     further |= speed.pages(speeds, boards) | study.pages(studied, numbers)
+    if published.is_file():
+        further[_PUBLISHED] = render_published(numbers)
     pages = {folder / name: text for name, text in further.items()}
     for protocol in sorted({board.protocol for board in boards}):
         here = [board for board in boards if board.protocol == protocol]
         pages[folder / f"{protocol}.md"] = protocol_page(protocol, here)
-    if published.is_file():
-        pages[folder / "published.md"] = render_published(numbers)
     plots = speed.plots(speeds, boards) | study.plots(studied)
     return Rendered(
         {folder / "README.md": _index(boards, list(further)), **pages},
@@ -122,11 +151,7 @@ def _index(boards: Sequence[Board], further: Sequence[str]) -> str:
     head = ["protocol", "recipe", "K", "device", "default evaluator", "first", "score", "seeds"]
     lines += table(head, [_index_cells(board) for board in boards if not in_a_table(board, boards)])
     lines += [f"- [{_FURTHER[name]}]({name})" for name in further]
-    lines += [
-        "- [Numbers as the papers report them](published.md), never ranked with measured ones",
-        "",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def _index_cells(board: Board) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +17,27 @@ import numpy as np
 from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress, Signal
 from kpbench.checkpoint import load_model
 from kpbench.errors import InvalidInputError
+from kpbench.overlay import overlay
 from kpbench.registry import load_method
 from kpbench.storage import check_writable, write_atomically
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from kpbench.run import Settings
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
 
 def read_image(path: Path, size: int | None = None) -> Array:
-    """Read an 8-bit colour image as (H, W, 3) uint8.
+    """Read an 8-bit colour image as (H, W, 3) uint8, upright if the file says how it was held.
 
     Args:
         path: the file.
         size: when given, the image is resized to size x size (its aspect is not kept).
 
     Raises:
-        InvalidInputError: missing, unreadable, grey, or of more than 8 bits.
+        InvalidInputError: missing, unreadable, too large, grey, or of more than 8 bits.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -43,12 +48,26 @@ def read_image(path: Path, size: int | None = None) -> Array:
                     f"{path} is a {image.mode} image; kpbench reads 8-bit colour: "
                     "convert it to RGB first"
                 )
-            colour = image.convert("RGB")
+            colour = _upright(image.convert("RGB"))
     except FileNotFoundError as error:
         raise InvalidInputError(f"there is no image {path}") from error
+    except Image.DecompressionBombError as error:
+        raise InvalidInputError(
+            f"{path} is too large to be read: {error}; make it smaller first"
+        ) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise InvalidInputError(f"{path} cannot be read as an image: {error}") from error
     return np.asarray(colour if size is None else colour.resize((size, size)))
+
+
+def _upright(image: Image) -> Image:
+    """Return an image turned as its EXIF says; a damaged EXIF says nothing."""
+    from PIL.ImageOps import exif_transpose
+
+    try:
+        return exif_transpose(image)
+    except Exception:  # of many types, none documented
+        return image
 
 
 def read_folder(folder: Path, size: int) -> ImageSet:
@@ -84,40 +103,42 @@ def train(
         StorageError: the folder cannot be written; nothing was trained.
     """
     check_writable(settings.results)
-    method = load_method(name).configured(
-        role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
-    )
-    seen = images.restricted(method.needs)
-    dependency = None
-    if method.depends_on is not None:
-        below = replace(settings, results=settings.results / method.depends_on)
-        dependency = train(
-            method.depends_on,
-            images,
-            below,
-            role=role,
-            n_keypoints=n_keypoints,
-            seed=seed,
-            progress=progress,
-        )
+    training = settings.results / "training"
     context = FitContext(
         device=settings.device,
         precision=settings.precision,
         recipe=settings.recipe,
-        checkpoints=settings.results / "training",
+        checkpoints=training,
         progress=progress,
-        dependency=dependency,
     )
-    method.fit(seen, n_keypoints=n_keypoints, seed=seed, context=context)
-    method.save(settings.results)
+
+    def fitted(name: str, folder: Path, context: FitContext) -> Method:
+        method = load_method(name).configured(
+            role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
+        )
+        seen = images.restricted(method.needs)
+        if (below := method.depends_on) is not None:
+            inner = replace(context, checkpoints=training / below)
+            context = replace(context, dependency=fitted(below, folder / below, inner))
+        method.fit(seen, n_keypoints=n_keypoints, seed=seed, context=context)
+        method.save(folder)
+        return method
+
+    method = fitted(name, settings.results, context)
+    shutil.rmtree(training, ignore_errors=True)  # finished: not to be resumed
     return method
+
+
+def trained_methods(name: str) -> tuple[str, ...]:
+    """Return the methods that are trained for one: those that it builds on, then itself."""
+    below = load_method(name).depends_on
+    return (*(() if below is None else trained_methods(below)), name)
 
 
 def training_signals(name: str) -> tuple[Signal, ...]:
     """Return what training a method needs besides RGB, with the method that it depends on."""
-    method = load_method(name)
-    below = () if method.depends_on is None else training_signals(method.depends_on)
-    return tuple(dict.fromkeys([*method.needs, *below]))
+    needs = [signal for each in trained_methods(name) for signal in load_method(each).needs]
+    return tuple(dict.fromkeys(needs))
 
 
 def predict_files(model: Path, files: Sequence[Path], output: Path) -> list[Path]:
@@ -151,19 +172,34 @@ def predict_files(model: Path, files: Sequence[Path], output: Path) -> list[Path
     written = [output / "keypoints.json", output / "keypoints.csv"]
     write_atomically(written[0], text.encode())
     write_atomically(written[1], _csv(rows).encode())
-    for number, (path, image, keypoints) in enumerate(zip(files, images, found, strict=True)):
-        repeated = path.stem in [other.stem for other in files[:number]]
-        name = f"{path.stem}-{number}" if repeated else path.stem
+    for name, image, keypoints in zip(_names(files), images, found, strict=True):
         written.append(output / f"{name}.keypoints.png")
         write_atomically(written[-1], overlay(image, keypoints))
     return written
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """Return a name for each file that no other has, in upper or lower case; its stem if it can.
+
+    Example:
+        >>> _names([Path("ok.png"), Path("b/ok.png"), Path("OK-1.png")])
+        ['ok', 'ok-1', 'OK-1-1']
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in files:
+        numbered = (f"{path.stem}-{number}" for number in count(1))
+        name = next(name for name in chain([path.stem], numbered) if name.lower() not in taken)
+        names.append(name)
+        taken.add(name.lower())
+    return names
 
 
 def _row(path: Path, image: Array, found: Keypoints) -> dict[str, Any]:
     height, width = image.shape[:2]
     points = np.asarray(found.points[0], float)
     return {
-        "file": path.name,
+        "file": str(path),
         "width": width,
         "height": height,
         "keypoints": points.round(6).tolist(),
@@ -179,28 +215,4 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
         pairs = zip(row["keypoints"], row["keypoints_px"], strict=True)
         for k, (point, pixel) in enumerate(pairs):
             writer.writerow([row["file"], k, *point, *pixel])
-    return buffer.getvalue()
-
-
-def overlay(image: Array, found: Keypoints, side: int = 256) -> bytes:
-    """Return a PNG of the image, enlarged to `side`, with keypoints and the strong edges."""
-    from matplotlib import colormaps
-    from PIL import Image, ImageDraw
-
-    height, width = image.shape[:2]
-    scale = max(1.0, side / min(height, width))
-    canvas = Image.fromarray(image).resize((round(width * scale), round(height * scale)))
-    draw = ImageDraw.Draw(canvas)
-    points = np.asarray(found.points[0]) * [canvas.width, canvas.height]
-    if found.graph is not None:
-        weights = np.triu(np.asarray(found.graph), 1)
-        for a, b in np.argwhere(weights > 0.5 * weights.max()):
-            draw.line([tuple(points[a]), tuple(points[b])], fill=(255, 255, 255), width=2)
-    radius = max(3, min(canvas.size) // 64)
-    colours = colormaps["hsv"](np.arange(len(points)) / len(points), bytes=True)
-    for (x, y), colour in zip(points, colours, strict=True):
-        box = (x - radius, y - radius, x + radius, y + radius)
-        draw.ellipse(box, fill=tuple(int(c) for c in colour[:3]), outline=(0, 0, 0))
-    buffer = io.BytesIO()
-    canvas.save(buffer, "PNG")
     return buffer.getvalue()

@@ -14,8 +14,14 @@ from typing import Any
 
 from kpbench.api import EvaluationProtocol
 from kpbench.checkpoint import content_hash, read_about, read_arrays
-from kpbench.errors import CheckpointError, InvalidInputError, MissingWeightsError
-from kpbench.records import Identity, Record, parse_record, read_record
+from kpbench.errors import (
+    CheckpointError,
+    InvalidInputError,
+    KpbenchError,
+    MissingWeightsError,
+)
+from kpbench.finished_runs import described, find_run
+from kpbench.records import Identity, Record, parse_record
 from kpbench.registry import available, find
 
 FOLDER, RECORD = "pretrained", "record.json"
@@ -164,7 +170,15 @@ def shipped_protocols(methods: Sequence[str]) -> list[str]:
     return found
 
 
-def chosen_model(method: str, protocol: str, model: Path | None, results: Path | None) -> Path:
+def chosen_model(
+    method: str,
+    protocol: str,
+    model: Path | None,
+    results: Path | None,
+    *,
+    seed: int | None = None,
+    recipe: str | None = None,
+) -> Path:
     """Return the folder of a trained model: `model`, else a finished run, else shipped weights.
 
     Args:
@@ -172,10 +186,12 @@ def chosen_model(method: str, protocol: str, model: Path | None, results: Path |
         protocol: name of the protocol that it was trained on.
         model: the folder itself.
         results: folder of records.
+        seed: of the run in `results`; None: any.
+        recipe: of the run in `results`; None: any.
 
     Raises:
-        InvalidInputError: both folders are given.
-        CheckpointError: there is no such run; or the shipped weights are corrupt.
+        InvalidInputError: both folders are given; or there is no such run.
+        CheckpointError: the shipped weights are corrupt.
         MissingWeightsError: none are shipped; lists those that are.
         UnknownNameError: no such method or protocol is installed.
     """
@@ -184,7 +200,7 @@ def chosen_model(method: str, protocol: str, model: Path | None, results: Path |
     if model is not None:
         return model
     if results is not None:
-        return find_model(results, method, protocol)
+        return find_model(results, method, protocol, seed=seed, recipe=recipe)
     try:
         return find_shipped(method, protocol).folder
     except MissingWeightsError as error:
@@ -193,29 +209,28 @@ def chosen_model(method: str, protocol: str, model: Path | None, results: Path |
         ) from error
 
 
-def find_model(results: Path, method: str, protocol: str) -> Path:
-    """Return the model of a finished run.
+def find_model(
+    results: Path,
+    method: str,
+    protocol: str,
+    *,
+    seed: int | None = None,
+    recipe: str | None = None,
+) -> Path:
+    """Return the fitted method of a finished run; which one, and what it raises: see `find_run`."""
+    record = find_run(results, method, protocol, seed=seed, recipe=recipe, with_model=True)
+    return record.identity.file(results, "model")
 
-    Runs with protocol arguments count only if there is no other; `paper` comes before `quick`, then
-    the lowest seed.
 
-    Raises:
-        CheckpointError: there is none; says how to train it.
-        RecordError: a record is corrupt.
-    """
-    records = map(read_record, sorted((results / protocol / method).glob("*.json")))
-    found = [
-        record.identity
-        for record in records
-        if record.status == "ok" and record.identity.file(results, "model").is_dir()
-    ]
-    if not found:
-        raise CheckpointError(
-            f"no trained {method} for {protocol} in {results}; "
-            f"run: kpbench evaluate -m {method} -p {protocol} --results {results}"
-        )
-    best = min(found, key=lambda who: (bool(who.arguments), who.recipe, who.seed, who.digest()))
-    return best.file(results, "model")
+def whose_model(folder: Path) -> str:
+    """Return of which run a trained model is; the folder alone where there is no record of it."""
+    place = folder.resolve()
+    beside = place.parent / f"{place.stem}.json"
+    try:
+        record = parse_record(beside if place.suffix == ".model" else place / RECORD)
+        return described(record.identity)
+    except KpbenchError:
+        return str(folder)
 
 
 def _listed(everything: Sequence[Shipped]) -> str:

@@ -39,7 +39,7 @@ UNKNOWN = "unknown"
 
 _T = TypeVar("_T")
 
-_PAGE_HEAD = """\
+PAGE_HEAD = """\
 # Numbers as reported in papers
 
 Every number below is as reported: copied from the named paper, not measured here. These numbers
@@ -237,7 +237,7 @@ def render_published(numbers: Iterable[PublishedNumber]) -> str:
     tables: dict[tuple[str, str], list[PublishedNumber]] = {}
     for number in sorted(numbers, key=lambda n: n.line):
         tables.setdefault((number.source, number.table), []).append(number)
-    parts = [_PAGE_HEAD]
+    parts = [PAGE_HEAD]
     for (source, table), members in tables.items():
         parts.append(f"## {source}, {table}, as reported\n\n{_render_table(members)}")
     return "\n".join(parts)

@@ -93,6 +93,11 @@ class Identity(_Frozen):
         return stem.with_name(f"{stem.name}.{ending}")
 
 
+def data_of(who: Identity) -> str:
+    """Return the fingerprint of images and labels, without that of depth shown to one method."""
+    return who.data.partition("+")[0]
+
+
 class Score(_Frozen):
     """One evaluator's verdict: `value` in `unit`, with a 95 % bootstrap interval.
 
@@ -209,11 +214,11 @@ def parse_record(path: Path) -> Record:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RecordError(
-            f"the record {path} is corrupt: {where}: {first['msg']}; delete it or run with --rerun"
+            f"the record {path} is corrupt: {where}: {first['msg']}; delete it and run again"
         ) from error
     except (OSError, ValueError) as error:
         raise RecordError(
-            f"the record {path} cannot be read: {error}; delete it or run with --rerun"
+            f"the record {path} cannot be read: {error}; delete it and run again"
         ) from error
 
 
@@ -227,7 +232,7 @@ def read_record(path: Path) -> Record:
     if path.stem != record.path(Path()).stem:
         raise RecordError(
             f"the record {path} belongs to {record.path(Path()).name}: its identity was edited or "
-            "the file was renamed; delete it or run with --rerun"
+            "the file was renamed; delete it and run again"
         )
     return record
 
@@ -238,8 +243,13 @@ def all_records(root: Path) -> Iterator[Record]:
     Raises:
         RecordError: one of them is corrupt.
     """
-    for path in sorted(root.glob("*/*/*.json")):
+    for path in record_files(root):
         yield read_record(path)
+
+
+def record_files(root: Path) -> list[Path]:
+    """Return the files of all records below `root` in a fixed order."""
+    return sorted(root.glob("*/*/*.json"))
 
 
 def stored_artifact(root: Path, record: Record, kind: str) -> Path:
@@ -253,7 +263,10 @@ def stored_artifact(root: Path, record: Record, kind: str) -> Path:
         raise RecordError(f"the record {record.path(root)} has no {kind}")
     path = record.path(root).with_name(artifact.file)
     if not path.is_file():
-        raise RecordError(f"{path} is missing; run the cell again with --rerun")
+        raise RecordError(f"{path} is missing; delete {record.path(root).name} and run again")
     if hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256:
-        raise RecordError(f"{path} was altered since its record was written; use --rerun")
+        raise RecordError(
+            f"{path} was altered since its record was written; delete {record.path(root).name} and "
+            "run again"
+        )
     return path

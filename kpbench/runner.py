@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kpbench.api import FitContext, Method, Progress, Splits, no_progress
+from kpbench.api import FitContext, Method, MovableMethod, Progress, Splits, no_progress
+from kpbench.board import UNRANKED
 from kpbench.errors import (
     CheckpointError,
     ContractError,
@@ -30,16 +31,20 @@ from kpbench.storage import check_writable, write_artifact
 
 __all__ = ["Outcome", "Runner", "Settings", "evaluate", "supervision"]
 
+Status = Literal["ok", "cached", "skipped", "failed"]
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a cell, and why."""
 
     cell: Cell
-    status: Literal["ok", "cached", "skipped", "failed"]
+    status: Status
     reason: str
     record: Record | None = None
     trace: str = ""
+    title: str = ""
+    """Of the cell, with what is set for it; progress names it so, too."""
 
 
 def evaluate(
@@ -87,11 +92,12 @@ class Runner:
         try:
             run = resolve(cell, self.settings, self.progress)
         except (MissingPackageError, MissingDataError, MissingWeightsError) as error:
-            return Outcome(cell, "skipped", str(error))
+            return self._outcome(cell, "skipped", str(error))
         except KpbenchError as error:
-            return Outcome(cell, "failed", str(error), trace=traceback.format_exc())
+            return self._outcome(cell, "failed", str(error), trace=traceback.format_exc())
         if run.lacking:
-            return Outcome(cell, "skipped", f"{run.protocol.name} has no {', '.join(run.lacking)}")
+            lacking = f"{run.protocol.name} has no {', '.join(run.lacking)}"
+            return self._outcome(cell, "skipped", lacking)
         return run
 
     def kept(self, run: Run) -> Outcome | str:
@@ -99,19 +105,37 @@ class Runner:
         try:
             stored, reason = self._stored(run)
         except KpbenchError as error:
-            return Outcome(run.cell, "failed", str(error), trace=traceback.format_exc())
-        return reason if stored is None else Outcome(run.cell, "cached", reason, stored)
+            return self._outcome(run.cell, "failed", str(error), trace=traceback.format_exc())
+        return reason if stored is None else self._outcome(run.cell, "cached", reason, stored)
 
     def failed(self, run: Run, error: Exception, trace: str, started: str) -> Outcome:
-        """Keep a record of what went wrong, and return the outcome."""
+        """Return the outcome, and keep a record of what went wrong where no good one is lost."""
+        reason = f"{type(error).__name__}: {error}"
+        if (good := self._good(run)) is not None:
+            reason += f"; the record of {good.provenance.get('finished', 'before')} is kept"
+            return self._outcome(run.cell, "failed", reason, trace=trace)
         record = Record(
             **self._head(run),
             status="failed",
             error=failure_of(error),
             provenance=self._provenance(run, started),
         )
-        reason = f"{type(error).__name__}: {error}"
-        return self._saved(Outcome(run.cell, "failed", reason, record, trace))
+        return self._saved(self._outcome(run.cell, "failed", reason, record, trace))
+
+    def _outcome(
+        self, cell: Cell, status: Status, reason: str, record: Record | None = None, trace: str = ""
+    ) -> Outcome:
+        return Outcome(cell, status, reason, record, trace, self.settings.title(cell))
+
+    def _good(self, run: Run) -> Record | None:
+        """Return the record of the same run by the same code that has scores, None if none has."""
+        path = run.identity.file(self.settings.results, "json")
+        try:
+            record = read_record(path)
+        except RecordError:
+            return None
+        same = record.identity == run.identity and record.provenance.get("source") == run.source
+        return record if same and record.status == "ok" else None
 
     def _stored(self, run: Run) -> tuple[Record | None, str]:
         """Return the record to reuse, or None and why the cell has to run."""
@@ -122,11 +146,14 @@ class Runner:
             return None, "new"
         record = read_record(path)
         if record.identity != run.identity:
-            raise RecordError(f"the record {path} has another identity; delete it or use --rerun")
+            raise RecordError(f"the record {path} has another identity; delete it and run again")
         if record.status != "ok":
             return None, f"{record.status} before"
         if record.provenance.get("source") != run.source:
             return None, "its code changed"
+        trained_in = record.provenance.get("precision", self.settings.precision)
+        if _trains(run) and trained_in != self.settings.precision:
+            return None, f"it was trained with precision {trained_in}"
         built_on = record.provenance.get("dependency")
         found = run.dependency_hash(self.settings.results)
         if built_on and found and built_on != found:
@@ -158,7 +185,7 @@ class Runner:
             )
         except Exception as error:
             return self.failed(run, error, traceback.format_exc(), started)
-        return self._saved(Outcome(run.cell, "ok", reason, record))
+        return self._saved(self._outcome(run.cell, "ok", reason, record))
 
     def _saved(self, outcome: Outcome) -> Outcome:
         """Write the record of an outcome; one that cannot be written makes it a failure."""
@@ -180,8 +207,7 @@ class Runner:
     def _fitted(self, run: Run) -> tuple[Method, dict[str, float]]:
         """Return the method to score, and the seconds that it took, without those of others."""
         if run.weights is not None:
-            run.method.load(run.weights.folder)
-            return run.method, {}
+            return self._loaded(run.method, run.weights.folder), {}
         needed = None if run.needed is None else self._needed(run, run.needed)
         if run.origin is not None and needed is not None:
             return needed, {}
@@ -218,7 +244,7 @@ class Runner:
     def _needed(self, run: Run, other: Run) -> Method:
         """Load the fitted method that a run builds on, training it when it is not there."""
         try:
-            other.method.load(other.identity.file(self.settings.results, "model"))
+            return self._loaded(other.method, other.identity.file(self.settings.results, "model"))
         except CheckpointError:
             found = self._train_and_score(other, f"needed by {run.method.name}")
             if found.status != "ok":
@@ -226,6 +252,12 @@ class Runner:
                     f"{run.method.name} needs {other.method.name}, which failed: {found.reason}"
                 ) from None
         return other.method
+
+    def _loaded(self, method: Method, folder: Path) -> Method:
+        method.load(folder)
+        if isinstance(method, MovableMethod):
+            method.to(self.settings.device)
+        return method
 
     def data(self, run: Run) -> Splits:
         """Load the data of a run, or return that of the last one when it is the same."""
@@ -257,6 +289,11 @@ class Runner:
 
 def _keep(path: Path, data: bytes) -> Artifact:
     return Artifact(file=path.name, sha256=write_artifact(path, data))
+
+
+def _trains(run: Run) -> bool:
+    """Whether what the run scores depends on how it is trained."""
+    return run.fits and run.identity.method not in UNRANKED
 
 
 def supervision(method: Method) -> str:

@@ -6,14 +6,15 @@ is trained twice, and a study that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from kpbench.api import Recipe
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.plan import Cell
-from kpbench.records import Identity
+from kpbench.records import Identity, data_of
 from kpbench.run import Settings
 
 Part = Literal["table1", "table2", "figure3"]
@@ -24,6 +25,7 @@ LAYERS = ("output", "transposed_conv", "resnet")
 """Figure 3's lines; the first is the published choice."""
 RECIPE_GAMMA: Mapping[Recipe, int] = {"smoke": 1, "quick": 10, "paper": 1}
 """A recipe trains with this times the paper's gamma (a test compares it with the recipes)."""
+_STUDIED = ("layer", "gamma", "lambda_")
 _WIDE = (0.1, 0.2, 0.4, 0.7, 1.0)
 _NARROW = (0.01, 0.02, 0.04, 0.07, 0.1)
 
@@ -157,10 +159,72 @@ def point_of(who: Identity) -> tuple[str, float] | None:
     return None
 
 
-def in_figure_alone(who: Identity) -> bool:
-    """Return whether a run is a point of Figure 3 other than the published setting.
+def takes_part(who: Identity) -> bool:
+    """Return whether a run may be of the study: one as `study` plans it, whatever its training."""
+    return (
+        who.protocol in DATASETS
+        and who.recipe != "smoke"
+        and is_plain(who)
+        and shared_params(who) is not None
+        and (point_of(who) is not None if who.method == BOTH else who.method in METHODS)
+    )
 
-    Such runs are shown on the study's page and nowhere else: they are not entries of a leaderboard.
+
+def is_plain(who: Identity) -> bool:
+    """Return whether a run was trained on the protocol as it is."""
+    return who.trained_on is None and who.pretrained is None and not who.arguments
+
+
+def shared_params(who: Identity) -> str | None:
+    """Return the parameters that the methods share; None if student and teacher differ in them."""
+    own = {name: value for name, value in who.params.items() if name not in _STUDIED}
+    text = json.dumps(own, sort_keys=True)
+    return None if who.dependency is not None and shared_params(who.dependency) != text else text
+
+
+def in_figure_alone(who: Identity) -> bool:
+    """Return whether a run is a point of Figure 3 other than the published setting."""
+    return takes_part(who) and point_of(who) not in (None, DATASETS[who.protocol].points[0])
+
+
+def selected(runs: Iterable[Identity]) -> list[list[Identity]]:
+    """Return the runs of the study, a list for each recipe, class of device and protocol.
+
+    Of several versions of a protocol or a method the newest is taken, of several other settings
+    that with most records. `smoke` runs, transfers, shipped weights and runs with arguments are no
+    part of it.
     """
-    point = point_of(who)
-    return point is not None and point != DATASETS[who.protocol].points[0]
+    groups: dict[tuple[str, str, int], list[Identity]] = {}
+    order = list(DATASETS)
+    for who in filter(takes_part, runs):
+        key = who.recipe, who.device, order.index(who.protocol)
+        groups.setdefault(key, []).append(who)
+    return [_alike(groups[key]) for key in sorted(groups)]
+
+
+def only_in_figure(runs: Iterable[Identity]) -> set[str]:
+    """Return the digests of the runs that the study's page shows as points of its figure.
+
+    They are shown there and nowhere else: they are not entries of a leaderboard.
+    """
+    return {who.digest() for group in selected(runs) for who in group if in_figure_alone(who)}
+
+
+def _alike(runs: Sequence[Identity]) -> list[Identity]:
+    runs = _most(runs, lambda who: (who.protocol_version, data_of(who)))
+    for method in METHODS:
+        newest = max((_versions(who) for who in runs if who.method == method), default=())
+        runs = [who for who in runs if who.method != method or _versions(who) == newest]
+    return _most(runs, lambda who: (0, str(shared_params(who))))
+
+
+def _most(runs: Sequence[Identity], key: Callable[[Identity], tuple[int, str]]) -> list[Identity]:
+    """Return the runs of the highest number in the key, and among these of the commonest."""
+    keys = [key(who) for who in runs]
+    best = max(keys, key=lambda each: (each[0], keys.count(each), each[1]))
+    return [who for who, each in zip(runs, keys, strict=True) if each == best]
+
+
+def _versions(who: Identity) -> tuple[int, ...]:
+    other = who.dependency
+    return who.method_version, 0 if other is None else other.method_version

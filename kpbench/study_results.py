@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from kpbench.api import Device, Recipe
-from kpbench.board import Board, Row, data_of, rows_of
+from kpbench.board import FLOOR, Board, Row, rows_of
 from kpbench.published import PublishedNumber
-from kpbench.records import Identity, Record, all_records
+from kpbench.records import Identity, Record, all_records, data_of
 from kpbench.stats import PairedDifference
-from kpbench.study import BOTH, DATASETS, METHODS, STUDENT, TEACHER, DataSet, point_of
+from kpbench.study import (
+    BOTH,
+    DATASETS,
+    STUDENT,
+    TEACHER,
+    DataSet,
+    in_figure_alone,
+    is_plain,
+    point_of,
+    selected,
+)
 
 SOURCE = "distill-dkp"
 """Of the paper's rows among the published numbers."""
@@ -22,9 +31,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "Table 2": {STUDENT: "Image student only", TEACHER: "Depth teacher only", BOTH: "Distill-DKP"},
 }
 """How the paper's tables name our methods."""
-_STUDIED = ("layer", "gamma", "lambda_")
 Verdict = Literal["yes", "no, reversed", "undecided", "not measured"]
-_T = TypeVar("_T", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -60,54 +67,47 @@ class Studied:
 def read_study(results: Path) -> list[Studied]:
     """Return the study's runs below `results`, by recipe, device and the order of Table 1.
 
-    Of several versions of a protocol or a method the newest is taken, of several other settings
-    that with most records. `smoke` runs, transfers, shipped weights and runs with arguments are no
-    part of it.
-
     Raises:
         RecordError: a record or an artifact is corrupt or missing.
     """
-    groups: dict[tuple[str, str, str], list[Record]] = {}
-    for record in all_records(results):
-        who = record.identity
-        if _takes_part(who):
-            groups.setdefault((who.recipe, who.device, who.protocol), []).append(record)
-    order = list(DATASETS)
-    keys = sorted(groups, key=lambda key: (*key[:2], order.index(key[2])))
-    return [_studied(results, groups[key]) for key in keys]
+    records = {record.identity.digest(): record for record in all_records(results)}
+    groups = selected(record.identity for record in records.values())
+    return [
+        _studied(results, [records[who.digest()] for who in group], records.values())
+        for group in groups
+    ]
 
 
-def _takes_part(who: Identity) -> bool:
-    return (
-        who.protocol in DATASETS
-        and who.recipe != "smoke"
-        and who.trained_on is None
-        and who.pretrained is None
-        and not who.arguments
-        and _training(who) is not None
-        and (point_of(who) is not None if who.method == BOTH else who.method in METHODS)
-    )
-
-
-def _studied(results: Path, records: Sequence[Record]) -> Studied:
-    records = _most(records, lambda r: (r.identity.protocol_version, data_of(r.identity)))
-    for method in METHODS:
-        newest = max((_versions(r) for r in records if r.identity.method == method), default=())
-        records = [r for r in records if r.identity.method != method or _versions(r) == newest]
-    records = _most(records, lambda record: (0, str(_training(record.identity))))
+def _studied(results: Path, records: Sequence[Record], everything: Iterable[Record]) -> Studied:
     who = records[0].identity
-    dataset = DATASETS[who.protocol]
-    further = [r for r in records if point_of(r.identity) not in (None, dataset.points[0])]
+    further = [record for record in records if in_figure_alone(record.identity)]
     table = [record for record in records if record not in further]
     seeds = {record.identity.seed for record in further}
     figure = [record for record in records if record.identity.seed in seeds]
     return Studied(
-        dataset,
+        DATASETS[who.protocol],
         who.recipe,
         who.device,
-        _board(results, table),
+        _board(results, [*table, *_floor(table, everything)]),
         _board(results, figure),
     )
+
+
+def _floor(table: Sequence[Record], everything: Iterable[Record]) -> list[Record]:
+    """Return the records of the floor on the same data at the seeds of the table."""
+    places = {_place(record.identity) for record in table}
+    return [
+        record
+        for record in everything
+        if record.identity.method == FLOOR
+        and is_plain(record.identity)
+        and _place(record.identity) in places
+    ]
+
+
+def _place(who: Identity) -> tuple[str, int, str, int, str, str, int]:
+    key = who.protocol, who.protocol_version, data_of(who), who.n_keypoints
+    return *key, who.recipe, who.device, who.seed
 
 
 def _board(results: Path, records: Sequence[Record]) -> Board | None:
@@ -116,25 +116,6 @@ def _board(results: Path, records: Sequence[Record]) -> Board | None:
     who = records[0].identity
     key = who.protocol, who.protocol_version, data_of(who), who.n_keypoints
     return Board(*key, who.recipe, who.device, {}, rows_of(results, records))
-
-
-def _most(records: Sequence[Record], key: Callable[[Record], tuple[int, str]]) -> list[Record]:
-    """Return the records of the highest number in the key, and among these of the commonest."""
-    keys = [key(record) for record in records]
-    best = max(keys, key=lambda each: (each[0], keys.count(each), each[1]))
-    return [record for record, each in zip(records, keys, strict=True) if each == best]
-
-
-def _versions(record: Record) -> tuple[int, ...]:
-    other = record.identity.dependency
-    return record.identity.method_version, 0 if other is None else other.method_version
-
-
-def _training(who: Identity) -> str | None:
-    """Return the parameters that the methods share; None if student and teacher differ in them."""
-    own = {name: value for name, value in who.params.items() if name not in _STUDIED}
-    text = json.dumps(own, sort_keys=True)
-    return None if who.dependency is not None and _training(who.dependency) != text else text
 
 
 @dataclass(frozen=True)
@@ -199,7 +180,7 @@ def comparisons(
         key=lambda m: -printed[m].value if printed[m].higher_is_better else printed[m].value,
     )
     return [
-        _compare(found, evaluator, (a, b), (as_printed(printed[a]), as_printed(printed[b])))
+        compare(found, evaluator, (a, b), (as_printed(printed[a]), as_printed(printed[b])))
         for i, a in enumerate(ordered)
         for b in ordered[i + 1 :]
     ]
@@ -215,9 +196,16 @@ def as_printed(number: PublishedNumber) -> str:
     return f"{number.value:f}" + ("" if number.spread is None else f" ± {number.spread:f}")
 
 
-def _compare(
-    found: Studied, evaluator: str, pair: tuple[str, str], printed: tuple[str, str]
+def not_above_floor(found: Studied, table: str, evaluator: str) -> list[Comparison]:
+    """Return the comparisons with the floor of a table's methods that are no better than it."""
+    compared = [compare(found, evaluator, (method, FLOOR)) for method in NAMES[table]]
+    return [pair for pair in compared if pair.difference and pair.better != pair.first]
+
+
+def compare(
+    found: Studied, evaluator: str, pair: tuple[str, str], printed: tuple[str, str] = ("", "")
 ) -> Comparison:
+    """Return the comparison of two methods; `printed` is what the paper says of them."""
     first, second = map(found.row, pair)
     board, difference, higher, unit = found.table, None, None, ""
     if board and first and second and first.complete(evaluator) and second.complete(evaluator):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
 from rich.console import Console
 
-from kpbench.records import Record, all_records
+from kpbench.errors import RecordError
+from kpbench.records import Record, read_record, record_files
 from kpbench.run import Run
 from kpbench.runner import Runner
 from kpbench.study import Work
@@ -27,15 +29,19 @@ def run_study(work: Sequence[Work], folder: Path, *, jobs: int = 0, verbose: boo
         verbose: print the traceback of a failure.
 
     Raises:
+        InvalidInputError: a file in the place of a page is not ours; nothing was run.
         RecordError: a record or an artifact in the folder is corrupt; the runs are kept.
         StorageError: the folder cannot be written.
     """
     from kpbench.console import print_summary, run_work
-    from kpbench.leaderboard import write_pages
+    from kpbench.leaderboard import check_replaceable, write_pages
+    from kpbench.pages.study import NAME
     from kpbench.parallel_runs import default_jobs
 
     console = Console(highlight=False)
     _, settings = work[0]
+    names = {"README.md", NAME, *(f"{cell.protocol}.md" for cell, _ in work)}
+    check_replaceable(folder / name for name in sorted(names))
     jobs = jobs or default_jobs(settings)
     console.print(forecast(work, jobs), soft_wrap=True)
     outcomes = run_work(console, work, jobs=jobs, verbose=verbose)
@@ -65,7 +71,7 @@ def forecast(work: Sequence[Work], jobs: int) -> str:
     text = f"{len(work)} cells, {len(missing)} of them to run"
     if not missing:
         return text
-    before = _seconds_by_method(all_records(settings.results), missing[0])
+    before = _seconds_by_method(_readable(settings.results), missing[0])
     if not before:
         return f"{text}; no earlier run of this recipe says how long they take"
     usual = [value for values in before.values() for value in values]
@@ -73,6 +79,13 @@ def forecast(work: Sequence[Work], jobs: int) -> str:
     minutes = total / min(jobs, len(missing)) / 60
     time = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
     return f"{text}: about {time} at {jobs} side by side, if runs take as long as earlier ones"
+
+
+def _readable(results: Path) -> Iterator[Record]:
+    """Yield the records that can be read: another is of no concern before the runs."""
+    for path in record_files(results):
+        with suppress(RecordError):
+            yield read_record(path)
 
 
 def _seconds_by_method(records: Iterable[Record], like: Run) -> dict[str, list[float]]:

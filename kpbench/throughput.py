@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kpbench.api import Method
-from kpbench.errors import KpbenchError, MissingWeightsError
-from kpbench.provenance import collect, now
+from kpbench.api import Device, LabelReader, Method
+from kpbench.errors import (
+    KpbenchError,
+    MissingDataError,
+    MissingPackageError,
+    MissingWeightsError,
+)
+from kpbench.provenance import collect, failure_of, now
+from kpbench.registry import load_method
 from kpbench.throughput_peak import arithmetic_of, measure_peak
 from kpbench.throughput_process import HOW, TrainingRun, prediction_memory, time_training
 from kpbench.throughput_records import (
@@ -22,8 +30,10 @@ from kpbench.throughput_records import (
     SpeedRecord,
     Spread,
     Sweep,
+    SweepCell,
     Training,
 )
+from kpbench.throughput_sweep import sweep_cells
 from kpbench.throughput_training import (
     PIXELS,
     Case,
@@ -40,10 +50,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """Why the speed of a method could not be measured."""
+    """Why the speed of a method, or its sweep, could not be measured.
+
+    Attributes:
+        method: its name.
+        reason: in words.
+        failed: whether that is an error; otherwise this machine, or the method, lacks something.
+    """
 
     method: str
     reason: str
+    failed: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -57,11 +74,15 @@ def throughput_of(
     repeats: int,
     *,
     sweep: bool = False,
-) -> SpeedRecord | Unmeasured:
+) -> Iterator[SpeedRecord | Unmeasured]:
     """Measure one method on random images, K = 16.
 
     Where pretrained weights are not on the machine, random ones take their place and the record
     says so.
+
+    Yields:
+        The record; again after each cell of the sweep, which it then holds; and what ended the
+        measurement before its end.
 
     Args:
         name: of the method.
@@ -69,9 +90,6 @@ def throughput_of(
         batches: images in one call of `predict`.
         repeats: calls of `predict` that are timed.
         sweep: measure a training step for several K and sizes, too.
-
-    Raises:
-        UnknownNameError: no such method.
     """
     case = Case(
         name,
@@ -80,28 +98,61 @@ def throughput_of(
         settings.precision,
         pixels=PIXELS[settings.recipe],
     )
-    case.configured()
-    try:
+    what = ""
+    with ExitStack() as stack:
         try:
-            return _measured(case, batches, repeats, sweep=sweep)
-        except MissingWeightsError:
-            with random_weights_where_missing() as replaced:
-                return _measured(case, batches, repeats, sweep=sweep, random=tuple(replaced))
-    except KpbenchError as error:
-        return Unmeasured(name, str(error))
+            if isinstance(load_method(name), LabelReader):
+                yield Unmeasured(name, "it reads labels, which no image brings along", failed=False)
+                return
+            try:
+                record = _measured(case, batches, repeats)
+            except MissingWeightsError:
+                random = stack.enter_context(random_weights_where_missing())
+                record = _measured(case, batches, repeats, tuple(random))
+            yield record
+            if sweep:
+                what = "the sweep ended early: "
+                yield from _swept(record, case)
+        except Exception as error:  # the other methods, and what is known of this one, are kept
+            reason, failed = _reason(error)
+            yield Unmeasured(name, what + reason, failed)
+
+
+def _swept(record: SpeedRecord, case: Case) -> Iterator[SpeedRecord]:
+    """Yield the record with the cells of the sweep that are there, after each."""
+    cells: list[SweepCell] = []
+    for cell in sweep_cells(case):
+        cells.append(cell)
+        found = Sweep(finished=now(), commit=record.provenance["commit"], cells=tuple(cells))
+        yield record.model_copy(update={"sweep": found})
+
+
+def _reason(error: Exception) -> tuple[str, bool]:
+    """Return what an error says, and whether it is more than something that is not there."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        advice = "measure with another recipe or fewer images a call (--batch)"
+        return f"out of memory; {advice} ({str(error).partition('. ')[0]})", True
+    if isinstance(error, KpbenchError):
+        absent = (MissingDataError, MissingPackageError, MissingWeightsError)
+        return str(error), not isinstance(error, absent)
+    failure = failure_of(error)
+    return f"{failure.type}: {failure.message} ({failure.where})", True
+
+
+@lru_cache
+def _machine(device: Device) -> dict[str, Any]:
+    """Describe machine and code once a process: what runs is the code that it was started with."""
+    return collect(device)
 
 
 def _measured(
-    case: Case,
-    batches: Sequence[int],
-    repeats: int,
-    *,
-    sweep: bool,
-    random: tuple[str, ...] = (),
+    case: Case, batches: Sequence[int], repeats: int, random: tuple[str, ...] = ()
 ) -> SpeedRecord:
     import torch
 
-    made = collect(case.device)
+    made = _machine(case.device)
     device_name = str(made["gpu"] if case.device == "cuda" else made["cpu"])
     dependency = case.dependency()
     run = time_training(case, dependency) if case.trains else None
@@ -111,7 +162,7 @@ def _measured(
         method.save(folder)
         kept, predicted = _kept(folder), predict_operations(case, folder, method.params())
         inference = [_inference(method, case, batch, repeats) for batch in sorted(set(batches))]
-        inference_mib = _inference_memory(method, case, folder, max(batches))
+        inference_mib = prediction_memory(case, folder, dict(method.params()), max(batches))
     step, trained = step_operations(case, dependency) if case.trains else (None, None)
     peaks = _peaks(case, run, bool(predicted.computed), device_name)
     return SpeedRecord(
@@ -141,7 +192,6 @@ def _measured(
             step=None if step is None else _gflop(step),
         ),
         peaks=tuple(peaks.values()),
-        sweep=_sweep(case) if sweep else None,
         finished=now(),
         provenance=made,
     )
@@ -153,16 +203,6 @@ def _inference(method: Method, case: Case, batch: int, repeats: int) -> Inferenc
     return Inference(
         batch=batch, images_per_s=1000 * batch / time.median_ms, time=Spread(**asdict(time))
     )
-
-
-def _inference_memory(method: Method, case: Case, folder: Path, batch: int) -> float | None:
-    if case.device == "cpu":
-        return prediction_memory(case, folder, dict(method.params()), batch)
-    import torch
-
-    torch.cuda.reset_peak_memory_stats()
-    method.predict(case.images(batch, method.inputs))
-    return float(torch.cuda.max_memory_allocated()) / 2**20
 
 
 def _gflop(found: Operations) -> Gflop:
@@ -227,9 +267,3 @@ def _training(
         share_of_peak=share,
         share_of_datasheet=printed,
     )
-
-
-def _sweep(case: Case) -> Sweep | None:
-    from kpbench.throughput_sweep import sweep
-
-    return sweep(case)

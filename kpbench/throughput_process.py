@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kpbench.api import Array, Device, Method
+from kpbench.api import Array, Device, Method, MovableMethod
 from kpbench.errors import KpbenchError
 from kpbench.throughput_training import Case, StepClock, train
 
@@ -60,12 +60,15 @@ def prediction_memory(case: Case, folder: Path, params: dict[str, Any], batch: i
     """Return the peak of memory while a fitted method predicts once, in MiB.
 
     Args:
-        case: which method.
-        folder: where it was saved; prediction is then on the CPU.
+        case: which method, on which device.
+        folder: where it was saved.
         params: with which it was fitted.
         batch: images.
+
+    Returns:
+        None where it is not known: the system does not tell, or a loaded method stays on the CPU.
     """
-    return _in_a_fresh_process("cpu", _predict, case, folder, params, batch)
+    return _in_a_fresh_process(case.device, _predict, case, folder, params, batch)
 
 
 def _in_a_fresh_process(device: Device, function: Callable[..., T], *arguments: Any) -> T:
@@ -114,8 +117,12 @@ def _predict(
     images = case.images(batch, method.inputs)
     before = _peak_mib("cpu")
     method.load(folder)
+    if case.device != "cpu":
+        if not isinstance(method, MovableMethod):
+            return None
+        method.to(case.device)
     method.predict(images)
-    return _grown(before, "cpu")
+    return _grown(before, case.device)
 
 
 def _ready(torch_home: str | None) -> None:

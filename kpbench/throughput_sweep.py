@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 from kpbench.api import Array, Method
 from kpbench.errors import TrainingError
-from kpbench.provenance import collect, now
 from kpbench.throughput_peak import torch_threads
 from kpbench.throughput_process import time_training
-from kpbench.throughput_records import Spread, Sweep, SweepCell
+from kpbench.throughput_records import Spread, SweepCell
 from kpbench.throughput_training import Case, fitted
 from kpbench.timing import measure, timing
 
 KEYPOINTS, SIZES = (8, 16, 32, 64), (64, 128, 256)
 
 
-def sweep(
+def sweep_cells(
     case: Case, keypoints: Sequence[int] = KEYPOINTS, sizes: Sequence[int] = SIZES
-) -> Sweep | None:
+) -> Iterator[SweepCell]:
     """Measure a training step for every K and size.
 
-    Returns:
-        None for a method without the parameters `steps`, `batch_size` and `image_size`.
+    Yields:
+        Each cell once it is measured; none for a method without the parameters `steps`,
+        `batch_size` and `image_size`.
 
     Raises:
         TrainingError: the method does not report its progress.
     """
     if not case.trains or "image_size" not in case.params:
-        return None
-    cells = [
-        _cell(replace(case, n_keypoints=k, pixels=size, overrides={"image_size": size}))
-        for size in sizes
-        for k in keypoints
-    ]
-    return Sweep(finished=now(), commit=collect(case.device)["commit"], cells=tuple(cells))
+        return
+    for size in sizes:
+        for k in keypoints:
+            yield _cell(replace(case, n_keypoints=k, pixels=size, overrides={"image_size": size}))
 
 
 def _cell(case: Case) -> SweepCell:

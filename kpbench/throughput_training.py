@@ -29,12 +29,12 @@ ROLE = "human36m"
 """Whose settings apply; speed hardly depends on them."""
 PIXELS: Mapping[Recipe, int] = {"smoke": 32, "quick": 64, "paper": 128}
 """Side of the images that the recipes' protocols hand over."""
-IMAGES: Mapping[Recipe, int] = {"smoke": 64, "quick": 1500, "paper": 20_000}
+IMAGES: Mapping[Recipe, int] = {"smoke": 96, "quick": 1500, "paper": 20_000}
 """And how many there are for training."""
 _DISTINCT = 256
-_EVERY = {"cpu": 1, "cuda": 50}
+_EVERY = {"cpu": 1, "cuda": 20}
 """Steps between two looks at the clock: on CUDA each waits for the device."""
-_SECONDS = {"cpu": 4.0, "cuda": 15.0}
+_SECONDS = {"cpu": 4.0, "cuda": 5.0}
 """How long windows are collected, if there are `_FEWEST` by then."""
 _FEWEST = 5
 _COUNTED = 2

@@ -25,11 +25,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import kpbench.nn
 from benchmarks import against_autolink, edge_map, gpu, rendering
 from benchmarks.autolink import agreement as agreeing
+from benchmarks.autolink import bench as benching
+from benchmarks.autolink import inference, training, weights
 from benchmarks.autolink import report as reporting
 from benchmarks.autolink import run as comparing
-from benchmarks.autolink import training, weights
 from benchmarks.autolink.agreement import Agreement, DisagreementError, relative, require
 from benchmarks.autolink.bench import Bench
 from benchmarks.autolink.checkout import FILES, STUBBED, find_checkout, imported
@@ -43,10 +45,14 @@ from benchmarks.autolink.weights import (
     thickness_from_official,
 )
 from kpbench.errors import InvalidInputError, KpbenchError, MissingDataError
+from kpbench.evaluators import get_evaluator
 from kpbench.nn import edge_ends, edge_map_reference
+from kpbench.throughput_records import Peak, Spread
 from kpbench.throughput_training import Case
 from kpbench.timing import Timing, random_weights_where_missing
-from kpbench.training.speed import cpu_threads
+from kpbench.training.speed import cpu_threads, is_plain, plain
+from tests.conftest import Install
+from tests.test_throughput import CASE, FORWARD, convolves
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = CliRunner()
@@ -273,13 +279,188 @@ def test_a_gradient_that_one_side_lacks_is_a_disagreement() -> None:
 # What is timed
 
 
-def test_official_steps_are_timed_in_windows_after_the_warm_up() -> None:
+def test_official_steps_are_timed_in_windows_after_the_warm_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     steps: list[Any] = []
+    monkeypatch.setattr("time.perf_counter", lambda: 0.5 * len(steps))  # half a second a step
     plan = training.Plan(against_autolink.amount_of("cpu", None).plan.case, 2, 3, 4, 1)
     times = training._official(plan, SimpleNamespace(step=steps.append), count())  # type: ignore[arg-type]
-    assert len(times) == 4
-    assert min(times) >= 0
+    assert times == [500.0] * 4
     assert steps == list(range(2 + 3 * 4))
+
+
+def took(ms: float) -> Timing:
+    return Timing(ms, ms, ms, 5)
+
+
+def test_a_ratio_is_official_over_ours() -> None:
+    step = benching._step_row("s", 4, training.Steps(took(80.0), took(20.0), 1), 3.0)
+    assert (step.official.median_ms, step.ours.median_ms, step.ratio) == (80, 20, 4)
+    row = benching._row("x", 4, {"official": np.array([80.0]), "ours": np.array([20.0])}, 3.0)
+    assert (row.official.median_ms, row.ours.median_ms, row.ratio) == (80, 20, 4)
+    assert (row.images, row.target, step.images, step.target) == (4, 3, 4, 3)
+    assert row.summary == "x: official 80 ms, kpbench 20 ms, 4.0 x"
+
+
+PEAK = Peak(
+    use="training",
+    arithmetic="bfloat16",
+    threads=1,
+    tflops=2.56,
+    time=Spread(median_ms=1, p05_ms=1, p95_ms=1, repeats=1),
+    datasheet_tflops=5.12,
+)
+
+
+def test_convolutions_of_a_step_as_shares_of_the_peak() -> None:
+    found = comparing._convolutions("x", training.Flop(3e9, 2e9), 64, 100.0, PEAK)
+    assert (found.gflop, found.gflop_in_all, found.tflops) == pytest.approx((2.0, 3.0, 1.28))
+    assert (found.of_measured, found.of_datasheet) == pytest.approx((0.5, 0.25))
+    unprinted = PEAK.model_copy(update={"datasheet_tflops": None})
+    alike = comparing._convolutions("x", training.Flop(3e9, 2e9), 64, 100.0, unprinted)
+    assert (alike.of_measured, alike.of_datasheet) == (found.of_measured, None)
+
+
+def test_each_side_is_counted_and_divided_by_its_own_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        comparing, "our_flop", lambda _: training.Flop(9e9, 8e9 if is_plain() else 4e9)
+    )
+    monkeypatch.setattr(comparing, "official_flop", lambda model: training.Flop(model, 6e9))
+    bench: Any = SimpleNamespace(
+        plan=SimpleNamespace(case=SimpleNamespace(batch=64)),
+        model=lambda: SimpleNamespace(cpu=lambda: 7e9),
+    )
+    steps = training.Steps(took(200.0), took(100.0), 1)
+    found = comparing._shares(bench, steps, PEAK)
+    assert [c.side for c in found] == ["official", "kpbench, of the recipe", "kpbench, as computed"]
+    assert [c.gflop_in_all for c in found] == [7, 9, 9]
+    assert [c.tflops for c in found] == pytest.approx([1.92, 5.12, 2.56])
+
+
+def test_operations_are_counted_an_image() -> None:
+    conv, weights = torch.nn.Conv2d(3, 5, 3, padding=1), torch.zeros(3, 4)
+
+    def step() -> None:
+        conv(torch.zeros(2, 3, 32, 32))
+        torch.zeros(2, 3) @ weights
+
+    assert training._counted(step) == training.Flop(FORWARD + 24, FORWARD)
+
+
+def test_a_whole_step_is_counted_on_both_sides(install: Install) -> None:
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 5, 3, padding=1)
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters())
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            return self.conv(batch["img"]).mean()
+
+    whole = 2 * FORWARD * (128 // 32) ** 2  # forward, and backward for the weights
+    assert training.official_flop(Model()) == training.Flop(whole, whole)
+    convolves(install)
+    assert training.our_flop(CASE) == training.Flop(2 * FORWARD, 2 * FORWARD)
+    with plain():
+        assert training.our_flop(CASE) == training.Flop(4 * FORWARD, 4 * FORWARD)
+
+
+def test_official_keypoints_are_scored_at_their_place_in_the_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scored: list[Any] = []
+    scale = get_evaluator(inference.EVALUATOR).scale
+
+    def evaluate(evaluator: Any, *pair: Any) -> Any:
+        scored.extend(pair)
+        return SimpleNamespace(notes=(), value=3.0 * scale)
+
+    monkeypatch.setattr(inference, "evaluate", evaluate)
+    corners = torch.tensor([[[-1.0, 1.0], [1.0, 0.5]]])  # (y, x) in [-1, 1]
+    landmarks = torch.tensor([[[0.25, 0.75]]])  # (y, x) in [0, 1]
+    model = SimpleNamespace(
+        eval=lambda: None,
+        test_step=lambda batch, _: {"det_keypoints": batch["img"], "keypoints": landmarks},
+        test_func=lambda doubled: {"val_loss": doubled[0][0]["keypoints"].sum() + 1},
+    )
+    loaders = [[{"img": corners}], [{"img": corners.flip(1)}]]
+    part = SimpleNamespace(landmarks=np.array([[[0.75, 0.25]]]))
+    splits: Any = SimpleNamespace(regression=part, test=part)
+    found = inference.score_agreement(model, loaders, "cpu", splits)
+    train, test = scored
+    assert train.keypoints.tolist() == [[[1.0, 0.0], [0.75, 1.0]]]
+    assert test.keypoints.tolist() == [[[0.75, 1.0], [1.0, 0.0]]]
+    assert train.landmarks.tolist() == [[[0.75, 0.25]]]
+    assert found.difference == 0.5
+
+
+def test_edges_have_the_weights_that_the_official_decoder_draws_with() -> None:
+    restored: dict[str, Any] = {}
+    moved: list[str] = []
+    scalar = torch.arange(9).reshape(3, 3) / 512
+    weights = {
+        "decoder.skeleton_scalar": scalar,
+        "encoder.detector.conv.6.bias": torch.tensor([1.5]),
+        "decoder.conv.weight": torch.zeros(1),
+    }
+    official = SimpleNamespace(
+        state_dict=lambda: weights, hparams=SimpleNamespace(sklr=512, n_parts=3)
+    )
+    detector = SimpleNamespace(to=moved.append)
+    method: Any = SimpleNamespace(restore=restored.update, detector=lambda: detector)
+    assert inference.same_weights(official, method, "cpu") is method
+    assert sorted(restored) == ["edge_weights", "head.bias"]
+    assert restored["head.bias"].tolist() == [1.5]
+    softplus = [math.log1p(math.exp(x)) for x in (1, 2, 5)]  # above the diagonal, row by row
+    assert restored["edge_weights"].tolist() == pytest.approx(softplus)
+    assert moved == ["cpu"]
+
+
+class Grows:
+    """A bench whose parts end at once; the last of its timings fails."""
+
+    plan = None
+
+    def say(self, text: str) -> None: ...
+
+    def agreement(self) -> list[Agreement]:
+        return [Agreement("edge map", 1e-6, 1e-4)]
+
+    def parts(self) -> Iterator[Row]:
+        yield from (self.row("edge map"), self.row("detector"))
+
+    def step(self) -> tuple[Row, training.Steps]:
+        return self.row("step"), training.Steps(took(80.0), took(20.0), 7)
+
+    def loops(self) -> Iterator[Row]:
+        yield self.row("loop")
+
+    def step_from_disk(self) -> Row:
+        raise KpbenchError("the disk is gone")
+
+    @staticmethod
+    def row(what: str) -> Row:
+        return Row(what, 4, took(80.0), took(20.0), 4.0)
+
+
+def test_the_report_is_kept_after_each_row() -> None:
+    bench: Any = Grows()
+    kept: list[Report] = []
+    with pytest.raises(KpbenchError, match="the disk is gone"):
+        for grown in comparing.measured(bench, {"device": "cpu"}):
+            kept.append(grown)
+    wanted = ["edge map", "detector", "step", "loop"]
+    assert [[row.what for row in found.rows] for found in kept] == [
+        wanted[:n] for n in range(len(wanted) + 1)
+    ]
+    last = json.loads(json.dumps(kept[-1].as_dict(), allow_nan=False))
+    assert (last["setting"]["training threads on the CPU"], last["convolutions"]) == (7, [])
+    assert "| step" in kept[-1].markdown()
 
 
 def test_both_sides_take_turns_with_the_threads_of_the_published_batch() -> None:
@@ -377,13 +558,37 @@ def test_figures_are_kept_and_disagreement_ends_with_one(
     words = [str(checkout), "--device", "cpu", "--json", str(out)]
     off = replace(report("cpu"), agreement=[Agreement("edge map", 0.5, 1e-4)])
     for code, measured in ((0, report("cpu")), (1, off)):
-        monkeypatch.setattr(comparing, "compare", lambda *_, found=measured: found)
+
+        def compare(_: Any, __: Any, say: Any, keep: Any, found: Report = measured) -> Report:
+            keep(found)
+            return found
+
+        monkeypatch.setattr(comparing, "compare", compare)
         ended = COMMAND.invoke(against_autolink.app, words)
         assert ended.exit_code == code
         assert ("disagree: edge map by 0.5" in ended.output) == bool(code)
         assert "| training step" in ended.output
         difference = json.loads(out.read_text())["agreement"][0]["difference"]
         assert difference == measured.agreement[0].difference
+
+
+def test_figures_are_on_disk_before_the_comparison_ends(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = checkout / "out.json"
+
+    def compare(_: Any, __: Any, say: Any, keep: Any) -> Report:
+        keep(report("cpu"))
+        assert json.loads(out.read_text())["rows"][0]["what"] == "training step"
+        raise KpbenchError("time is over")
+
+    monkeypatch.setattr(comparing, "compare", compare)
+    ended = COMMAND.invoke(
+        against_autolink.app, [str(checkout), "--device", "cpu", "--json", str(out)]
+    )
+    assert ended.exit_code == 2
+    assert "time is over" in ended.output
+    assert out.is_file()
 
 
 def test_the_script_runs_by_its_path_from_anywhere(tmp_path: Path) -> None:
@@ -395,10 +600,39 @@ def test_the_script_runs_by_its_path_from_anywhere(tmp_path: Path) -> None:
     assert "git clone" in done.stderr
 
 
-def test_the_edge_map_is_compared_with_its_formula() -> None:
-    found = edge_map.compare(3, 2, "cpu", repeats=3)
-    assert found["ratio"] > 0
-    assert (found["formula_mib"], found["K"]) == (None, 3)
+def test_the_edge_map_is_compared_with_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, list[int]] = {"edge_map": [], "edge_map_reference": []}
+    gradients: list[Any] = []
+    differentiate = torch.autograd.grad
+
+    def noted(name: str) -> Any:
+        draw = getattr(kpbench.nn, name)
+
+        def drawn(points: Any, *arguments: Any) -> Any:
+            seen[name].append(len(points))
+            return draw(points, *arguments)
+
+        return drawn
+
+    def rounds(calls: Any, device: str, **_: Any) -> Any:
+        for call in calls.values():
+            call()
+        return {"formula": np.array([30.0]), "kpbench": np.array([10.0])}
+
+    def grad(*arguments: Any) -> Any:
+        gradients.append(len(arguments[2]))
+        return differentiate(*arguments)
+
+    for name in seen:
+        monkeypatch.setattr(kpbench.nn, name, noted(name))
+    monkeypatch.setattr("kpbench.timing.rounds", rounds)
+    monkeypatch.setattr(torch.autograd, "grad", grad)
+    monkeypatch.setattr(edge_map, "PIXELS", 16)
+    found = edge_map.compare(3, 9, "cpu", repeats=3)
+    assert (found["formula_ms"], found["kpbench_ms"], found["ratio"]) == (30, 10, 3)
+    assert seen == {"edge_map": [9], "edge_map_reference": [8, 1]}
+    assert sorted(gradients) == [1, 8, 9]
+    assert (found["formula_mib"], found["K"], found["batch"]) == (None, 3, 9)
     assert "kpbench_ms" in edge_map.table([found])
 
 
@@ -409,6 +643,33 @@ def test_rendering_is_timed_apart_from_the_users_cache(cache: Path) -> None:
     protocol: Any = load_protocol("people_background")
     assert rendering.seconds(protocol.settings, 64, 32, "cpu") > 0
     assert sorted(cache.rglob("*")) == before
+
+
+def test_rendering_is_timed_in_seconds_without_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    made: list[tuple[str, int]] = []
+
+    def load(wanted: Any) -> None:
+        made.append((wanted.split, wanted.count))
+        now[0] += {"validation": 100.0, "train": 2.5}[wanted.split]
+
+    monkeypatch.setattr("kpbench.people.dataset.load", load)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    assert rendering.seconds(None, 512, 128, "cpu") == 2.5
+    assert made == [("validation", 64), ("train", 512)]
+
+
+def test_rendering_is_told_in_images_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "seconds", lambda *_: 4.0)
+    out = tmp_path / "rendering.json"
+    words = ["--device", "cpu", "--images", "256", "--json", str(out)]
+    shown = COMMAND.invoke(rendering.app, words).output
+    assert "256 images of 128 pixels in 4.0 s on cpu: 64.0 images/s" in shown
+    assert "the 22,000 of people_background at paper would take 5.7 minutes" in shown
+    found = json.loads(out.read_text())
+    assert (found["seconds"], found["images"], found["pixels"]) == (4, 256, 128)
 
 
 # All of it on a GPU
@@ -425,14 +686,25 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_grace")
-def test_a_part_that_fails_or_hangs_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_a_part_that_fails_or_hangs_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Patient(subprocess.Popen[bytes]):
+        """Lets the part that hangs start its own process before its time runs."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            while timeout == 0.5 and not (tmp_path / "beats").exists():
+                time.sleep(0.01)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Patient)
     beat = "import time\nwhile True: open(r'{}', 'a').write('.'); time.sleep(0.05)"
     code = beat.format(tmp_path / "beats")
     hang = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); import time; "
     parts = [
         python("raise SystemExit(3)", "fails"),
-        python(hang, "hangs", limit=1.5),
+        python(hang, "hangs", limit=0.5),
         python(f"{deaf} time.sleep(60)", "deaf", limit=1),
         python(f"open(r'{tmp_path / 'figure.json'}', 'w').write('1'); print('hello')", "works"),
     ]
@@ -459,9 +731,76 @@ def test_time_for_all_is_shared_in_order(tmp_path: Path) -> None:
     assert [e.ended for e in found] == ["out of time", "no time left"]
 
 
+@pytest.mark.usefixtures("short_grace")
+def test_what_a_part_wrote_before_its_time_was_over_is_kept(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    writes = f"open(r'{figures}', 'w').write('[1]'); import time; time.sleep(60)"
+    [ended] = gpu.run_all([python(writes)], tmp_path, seconds=5)
+    assert ended.ended == "out of time"
+    with tarfile.open(tmp_path / gpu.ARCHIVE) as archive:
+        kept = archive.extractfile("figures.json")
+        assert kept is not None
+        assert kept.read() == b"[1]"
+
+
+def limits_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """Note which parts run and for how long, on a clock on which each takes a second."""
+    now, seen = [0.0], []
+
+    def run(part: gpu.Part, log: Any, limit: float) -> gpu.Ended:
+        now[0] += 1
+        log.write(f"{part.name}\n".encode())
+        seen.append((part.name, limit))
+        return gpu.Ended(part.name, "ok", 1.0)
+
+    monkeypatch.setattr(gpu, "run", run)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return seen
+
+
+def test_chosen_parts_alone_run_and_join_those_that_ran_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = limits_of(monkeypatch)
+    for words in (["sweep"], ["rendering", "edge_map"], ["rendering"]):
+        command = [word for name in words for word in ("--part", name)]
+        assert COMMAND.invoke(gpu.app, [str(tmp_path), *command]).exit_code == 0
+    # in order of importance; the last one of a call has all the time that is left
+    wanted = [("sweep", 570), ("edge_map", 45), ("rendering", 569), ("rendering", 570)]
+    assert seen == wanted
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [part["name"] for part in summary] == ["sweep", "edge_map", "rendering"]
+    names = [name for name, _ in wanted]
+    assert (tmp_path / "log.txt").read_text().split() == names
+    unknown = COMMAND.invoke(gpu.app, [str(tmp_path), "--part", "nosuch"])
+    assert unknown.exit_code == 2
+    assert len(seen) == len(wanted)
+
+
+def test_the_parts_fit_into_three_calls_and_the_first_holds_what_matters_most(
+    tmp_path: Path,
+) -> None:
+    limits = {part.name: part.limit for part in gpu.parts(tmp_path, None)}
+    names = list(limits)
+    assert names[:4] == ["against_autolink", "edge_map", "throughput", "sweep"]
+    for call in (names[:3], names[3:4], names[4:]):
+        assert sum(limits[name] for name in call) <= 60 * gpu.MINUTES, call
+    assert 60 * gpu.MINUTES + gpu.GRACE < 600
+    assert gpu.__doc__ is not None
+    assert f"--part {' --part '.join(names[4:])}" in gpu.__doc__
+
+
 def test_every_part_is_a_command_that_exists(tmp_path: Path) -> None:
+    from kpbench.registry import available
+
     wanted = gpu.parts(tmp_path, None)
-    assert [part.name for part in wanted][:2] == ["edge map", "against AutoLink"]
+    measured = {
+        method
+        for part in wanted
+        for option, method in zip(part.words, part.words[1:], strict=False)
+        if option == "--method"
+    }
+    assert measured == set(available("methods")) - {"oracle"}
     for part in wanted:
         scripts = [word for word in part.words if word.endswith(".py")]
         assert all(Path(script).is_file() for script in scripts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -68,3 +70,27 @@ def test_the_stored_run_has_every_suite_and_no_host() -> None:
     suites = {name.partition(".py::")[0].removeprefix("test_") for name in stored["benchmarks"]}
     assert suites == set(SUITES)
     assert all(times["median_ms"] > 0 for times in stored["benchmarks"].values())
+
+
+COLLECTS = """
+import sys
+import pytest
+
+class Layers:
+    def pytest_collection_modifyitems(self, items):
+        print("", *(f"collected:{item.nodeid}" for item in items), sep="\\n")
+        items[:] = [item for item in items if "test_layers.py" in item.nodeid]
+
+sys.exit(pytest.main(sys.argv[1:], plugins=[Layers()]))
+"""
+
+
+def test_the_benchmarks_are_those_of_the_stored_run_and_the_layers_still_run() -> None:
+    files = [str(HERE / f"test_{name}.py") for name in SUITES]
+    options = ["-q", "-s", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
+    command = [sys.executable, "-c", COLLECTS, *options, "--benchmark-disable", *files]
+    done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("collected:")]
+    stored = json.loads(STORED.read_text(encoding="utf-8"))["benchmarks"]
+    assert {line.rpartition("/")[2] for line in lines} == set(stored)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpbench.arguments import parse_overrides, parse_seeds
+from kpbench.api import Device
+from kpbench.arguments import parse_overrides, parse_precision, parse_seeds
 from kpbench.cli import main
 from kpbench.errors import InvalidInputError
 from tests.conftest import Install, bright
@@ -70,6 +71,31 @@ def test_overrides_are_json_or_text() -> None:
         (["train", "autolink", "--output", "o"], "--images or a --protocol"),
         (["train", "autolink", "--output", "o", "--images", "none"], "there is no folder none"),
         (["new", "method", "autolink"], "name of an installed method"),
+        (["evaluate", "--precision", "nonsense"], "no precision called 'nonsense'"),
+        (["evaluate", "--precision", "bf16-true"], "did you mean bf16-mixed"),
+        (["evaluate", "--precision", "16-mixed"], "16-mixed needs --device cuda"),
+        (["throughput", "--precision", "64-true"], "no precision called '64-true'"),
+        (["study", "distill-dkp", "--precision", "16-true"], "no precision called '16-true'"),
+        (
+            ["evaluate", "-m", "mean_shape", "-p", "people_plain", "--set", "people_taichi.k=8"],
+            "people_taichi does not take part here; leave it out, or name one of mean_shape, "
+            "people_plain",
+        ),
+        (
+            ["evaluate", "-m", "depth_teacher", "-p", "people_plain", "--set", "distill_dkp.k=8"],
+            "distill_dkp does not take part here",
+        ),
+        (
+            ["train", "autolink", "--output", "o", "--images", ".", "--set", "people_plain.k=8"],
+            "people_plain does not take part here; leave it out, or name one of autolink",
+        ),
+        (["train", "autolink", "--output", "o", "--images", ".", "--role", "x"], "no role called"),
+        (
+            ["train", "autolink", "--output", "o", "--protocol", "people_plain", "--size", "64"],
+            "leave out --size",
+        ),
+        (["predict", "x.png", "--model", "a", "--method", "autolink"], "leave out --method"),
+        (["predict", "x.png", "--model", "a", "--protocol", "taichi"], "and --protocol"),
     ],
 )
 def test_usage_errors_say_what_is_wrong_and_exit_2(
@@ -85,6 +111,44 @@ def test_usage_errors_say_what_is_wrong_and_exit_2(
     assert message in text
     assert "Traceback" not in text
     assert list(tmp_path.rglob("*.json")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        (["-m", "distill_dkp", "-p", "people_plain"], "depth_teacher.steps=2"),
+        (["--train-on", "people_plain", "--test-on", "people_taichi"], "people_plain.images=9"),
+        (["-m", "autolink"], "people_taichi.k=8"),
+    ],
+)
+def test_what_takes_part_can_be_set(
+    words: list[str], given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kpbench.console.run_and_report", lambda *_, **__: 0)
+    assert main(["evaluate", *words, "--set", given, "--results", str(tmp_path)]) == 0
+
+
+def test_a_role_is_one_of_the_protocols(photos: Path, tmp_path: Path) -> None:
+    words = ["train", "autolink", "--images", str(photos), "--recipe", "smoke", "--size", "32"]
+    assert main([*words, "--output", str(tmp_path / "model"), "--role", "taichi"]) == 0
+    about = json.loads((tmp_path / "model" / "method.json").read_text())
+    assert about["params"]["flip"], "as in Tai-Chi, not as without a role"
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "wanted"),
+    [
+        ("auto", "cpu", "32-true"),
+        ("auto", "cuda", "bf16-mixed"),
+        ("bf16-mixed", "cpu", "bf16-mixed"),
+        ("16-mixed", "cuda", "16-mixed"),
+    ],
+)
+def test_precisions(
+    name: str, device: Device, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert parse_precision(name, device) == wanted
 
 
 def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from kpbench.cli import main
 from kpbench.detections import Detections
-from kpbench.disagreement import Verdict, disagreement, find_run, of_run
+from kpbench.disagreement import Verdict, disagreement, of_run
 from kpbench.errors import InvalidInputError, RecordError
 from kpbench.evaluators import disagreement_evaluators, evaluate, get_evaluator
+from kpbench.finished_runs import find_run
 from kpbench.leaderboard import render, stale_pages, write_pages
 from kpbench.plan import grid
 from kpbench.records import Artifact, Identity, Record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,20 @@ import torch
 
 import kpbench
 from kpbench.api import Array, ExportableMethod, FitContext, ImageSet, Method
+from kpbench.checkpoint import load_model
 from kpbench.cli import main
 from kpbench.errors import ExportError, MissingPackageError
 from kpbench.export import export_onnx, export_torch
+from kpbench.export_weights import export_weights
 from kpbench.nn.image_detector import ImageDetector
+from kpbench.plan import Cell
+from kpbench.records import parse_record
 from kpbench.registry import load_method
+from kpbench.run import Settings
+from kpbench.runner import evaluate
 from kpbench.testing import toy_labelled
 from kpbench.training.data import resized
+from tests.conftest import Install, bright
 
 K = 5
 Run = Callable[[Array], tuple[Array, Array]]
@@ -121,17 +129,25 @@ def test_the_onnx_file_is_valid_and_says_what_goes_in_and_out(
     exported: tuple[ExportableMethod, str, Path],
 ) -> None:
     method, kind, path = exported
+    side = method.image_size
+    goes_in = f"images: uint8 (N, {side}, {side}, 3), RGB"
+    comes_out = "keypoints: float32 (N, K, 2), (x, y) in [0, 1] of the image; "
+    comes_out += "heatmaps: float32 (N, K, n, n), each summing to 1"
     if kind != "onnx":
         module = torch.export.load(path, extra_files=(told := {"kpbench.json": ""}))
-        assert '"random_detector"' in told["kpbench.json"]
+        about = json.loads(told["kpbench.json"])
+        assert about["method"] == "random_detector"
+        assert (about["input"], about["output"]) == (goes_in, comes_out)
         assert module is not None
         return
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     assert [value.name for value in model.graph.input] == ["images"]
     assert [value.name for value in model.graph.output] == ["keypoints", "heatmaps"]
-    assert {entry.key for entry in model.metadata_props} >= {"method", "params", "input", "output"}
-    assert f"(N, {method.image_size}, {method.image_size}, 3)" in model.doc_string
+    noted = {entry.key: entry.value for entry in model.metadata_props}
+    assert (noted["method"], noted["input"], noted["output"]) == (method.name, goes_in, comes_out)
+    assert json.loads(noted["params"]) == dict(method.params())
+    assert model.doc_string == f"{goes_in}. {comes_out}."
 
 
 def test_the_same_method_gives_the_same_bytes(
@@ -156,6 +172,28 @@ def test_what_disagrees_is_not_written(
     monkeypatch.setattr(ImageDetector, "forward", swapped)
     with pytest.raises(ExportError, match="finds other keypoints"):
         WRITERS[kind](method, toy_labelled(6, seed=1).images, tmp_path / "out" / "file")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", ["heatmaps", "larger batches"])
+def test_what_is_wrong_in_one_output_or_batch_is_not_written(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = fitted(tmp_path)
+    right = ImageDetector.forward
+
+    def changed(self: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        points, heatmaps = right(self, images)
+        if not torch.compiler.is_exporting():  # the method itself is right
+            return points, heatmaps
+        if wrong == "heatmaps":
+            return points, heatmaps.flip(-1)
+        later = torch.ones_like(points).cumsum(0) - 1  # the first image's are right
+        return points + 0.01 * later, heatmaps
+
+    monkeypatch.setattr(ImageDetector, "forward", changed)
+    with pytest.raises(ExportError, match="finds other keypoints"):
+        export_torch(method, toy_labelled(6, seed=1).images, tmp_path / "out" / "file")
     assert not (tmp_path / "out").exists()
 
 
@@ -205,6 +243,42 @@ def test_the_command_exports_a_trained_model(
     np.testing.assert_allclose(keypoints, method.predict(images).points, atol=1e-4)
 
 
+def test_the_command_exports_the_run_that_is_asked_for(
+    toy_discs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kpbench.commands.export.CHECKED_ON", toy_discs)  # nothing is rendered
+    results, shelf = tmp_path / "results", tmp_path / "shelf"
+    cells = [Cell("random_detector", toy_discs, seed) for seed in (1, 2)]
+    lower, higher = (found.record for found in evaluate(cells, Settings(results, "smoke")))
+    assert lower is not None and higher is not None
+    images = toy_labelled(3, seed=8).images
+    words = ["export", "random_detector", "-p", toy_discs, "--results", str(results)]
+    words += ["--weights", str(shelf)]
+    place = shelf / "random_detector" / toy_discs / "record.json"
+    assert main(words) == 0
+    assert parse_record(place).identity == lower.identity
+    words += ["--seed", "2", "--recipe", "smoke"]
+    assert main([*words, "--torch", str(tmp_path / "a.pt2")]) == 0
+    assert parse_record(place).identity == higher.identity
+    model = load_model(higher.identity.file(results, "model"))
+    keypoints, _ = opened("torch", tmp_path / "a.pt2")(np.array(images.images))
+    np.testing.assert_allclose(keypoints, model.predict(images).points, atol=1e-4)
+    other = load_model(lower.identity.file(results, "model")).predict(images).points
+    assert abs(keypoints - other).max() > 1e-3
+
+
+def test_what_was_not_rounded_is_told(toy_discs: str, install: Install, tmp_path: Path) -> None:
+    further = '"plain": np.ones(3, "f"), "tiny": np.array([1, 2e-6], "f")'
+    source = bright("precise").replace("np.array(self._k)}", f"np.array(self._k), {further}}}")
+    install("methods", {"precise": source})
+    [outcome] = evaluate([Cell("precise", toy_discs, 0)], Settings(tmp_path, "smoke"))
+    assert outcome.record is not None
+    made = export_weights(tmp_path, outcome.record, tmp_path / "shelf")
+    assert made.kept == ("tiny",)
+    assert made.bytes == 8 + 3 * 2 + 2 * 4
+    assert load_model(tmp_path / "shelf" / "precise" / toy_discs).name == "precise"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -215,6 +289,19 @@ def test_the_command_exports_a_trained_model(
         (["autolnk", "--onnx", "x"], "did you mean autolink"),
         (["autolink", "--weights", "x"], "name its folder by --results"),
         (["autolink", "--weights", "x", "--results", "r"], "no finished run of autolink"),
+        (["autolink", "--weights", "x", "--model", "m"], "name its folder by --results"),
+        (
+            ["autolink", "--weights", "x", "--results", "r", "--model", "m"],
+            "leave out --results and --protocol",
+        ),
+        (["autolink", "--onnx", "x", "--model", "m", "-p", "taichi"], "and --protocol"),
+        (["autolink", "--onnx", "x", "--seed", "7"], "--seed and --recipe choose a run"),
+        (["autolink", "--torch", "x", "--recipe", "paper"], "--seed and --recipe choose a run"),
+        (["autolink", "--onnx", "x", "--results", "r", "--recipe", "papr"], "did you mean paper"),
+        (
+            ["autolink", "--onnx", "x", "--results", "r", "--seed", "7", "--recipe", "paper"],
+            "--seeds 7 --recipe paper",
+        ),
     ],
 )
 def test_wrong_usage_is_explained(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,25 @@ def test_a_killed_process_fails_its_cell_and_no_other(results: Path, install: In
     assert stored["well"] == found["well"].record
 
 
+def test_a_killed_rerun_keeps_the_good_record(
+    results: Path, install: Install, tmp_path: Path
+) -> None:
+    if not hasattr(signal, "SIGKILL"):
+        pytest.skip("no SIGKILL here")
+    kill = f"import os; os.path.exists({str(tmp_path / 'kill')!r}) and os.kill(os.getpid(), 9)"
+    install("methods", {"hungry": bright("hungry", fit=kill)})
+    run(results, ["hungry", "mean_shape"])
+    before = {record.identity.method: record for record in all_records(results)}
+    (tmp_path / "kill").touch()
+    again = replace(settings(results), rerun=True)
+    cells = [Cell(name, "toy_discs", 0) for name in ("hungry", "mean_shape")]
+    found = by_cell(evaluate_all([(cell, again) for cell in cells], 2))
+    assert [found[str(cell)].status for cell in cells] == ["failed", "ok"]
+    assert "was killed" in found[str(cells[0])].reason and "is kept" in found[str(cells[0])].reason
+    after = {record.identity.method: record for record in all_records(results)}
+    assert after["hungry"] == before["hungry"]
+
+
 def test_a_failure_in_a_process_is_a_record_with_its_traceback(
     results: Path, install: Install
 ) -> None:
@@ -199,13 +219,75 @@ def test_data_is_made_once(install: Install, tmp_path: Path) -> None:
     assert log.read_text() == "x"
 
 
-def test_progress_of_all_processes_is_heard(results: Path, install: Install) -> None:
-    fit = "[(__import__('time').sleep(0.05), context.progress(i, 20, 'going')) for i in range(20)]"
+def test_progress_of_all_processes_is_heard(
+    results: Path, install: Install, tmp_path: Path
+) -> None:
+    """Each trains until what it tells was heard."""
+    names = ("one", "two")
+    fit = """
+        import os, time
+        for i in range(1200):
+            context.progress(i, 1200, "going")
+            if os.path.exists(r"{}"):
+                break
+            time.sleep(0.05)
+        else:
+            raise TimeoutError("nobody listens")"""
+    install("methods", {name: bright(name, fit=fit.format(tmp_path / name)) for name in names})
+    told = set()
+
+    def hear(done: int, total: int, text: str) -> None:
+        told.add((total, text))
+        for name in names:
+            if text == f"toy_discs / {name} / seed 0: going":
+                (tmp_path / name).touch()
+
+    work = [(Cell(name, "toy_discs", 0), settings(results)) for name in names]
+    assert [o.status for o in evaluate_all(work, 2, hear)] == ["ok", "ok"]
+    assert {(1200, f"toy_discs / {name} / seed 0: going") for name in names} <= told
+
+
+def test_reference_rows_come_last(
+    results: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    well_read = bright("well_read").replace("    gain:", '    paper = "some"\n    gain:')
+    install("methods", {"well_read": well_read})
+    submit, order = workers.Worker.submit, []
+
+    def note(self: workers.Worker, cell: Cell, chosen: Settings) -> Future[Outcome]:
+        order.append(cell.method)
+        return submit(self, cell, chosen)
+
+    monkeypatch.setattr(workers.Worker, "submit", note)
+    run(results, ["mean_shape", "well_read"])
+    assert order == ["well_read", "mean_shape"]
+
+
+def test_a_process_has_one_thread(
+    results: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    fit = f"import os; assert [os.environ.get(n) for n in {names!r}] == ['1'] * 3"
     install("methods", {name: bright(name, fit=fit) for name in ("one", "two")})
-    told = []
-    work = [(Cell(name, "toy_discs", 0), settings(results)) for name in ("one", "two")]
-    list(evaluate_all(work, 2, lambda done, total, text: told.append((total, text))))
-    assert {(20, f"toy_discs / {name} / seed 0: going") for name in ("one", "two")} <= set(told)
+    found = run(results, ["one", "two"])
+    assert [outcome.status for outcome in found.values()] == ["ok", "ok"], found
+
+
+def test_a_cell_stops_when_the_program_that_started_it_has_gone(
+    results: Path, tmp_path: Path
+) -> None:
+    cell, before = Cell("mean_shape", "toy_discs", 0), signal.getsignal(signal.SIGTERM)
+    mailbox = tmp_path / "mailbox.json"
+    try:
+        with pytest.raises(KeyboardInterrupt, match="has gone"):
+            workers._work(cell, settings(results), mailbox, os.getppid() + 1)
+        assert list(all_records(results)) == [] and not mailbox.exists()
+        assert workers._work(cell, settings(results), mailbox, os.getppid()).status == "ok"
+        assert mailbox.exists()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_generator_that_is_closed_stops_the_processes(
@@ -250,12 +332,11 @@ def test_an_interrupt_ends_every_process_and_keeps_what_is_finished(
     sleep = "import os, time; open(r'{}', 'w').write(str(os.getpid())); time.sleep(60)"
     names = ("sleeper_a", "sleeper_b")
     markers = [tmp_path / name for name in names]
-    methods = {
-        n: bright(n, fit=sleep.format(m)).replace("    gain:", '    paper = "later"\n    gain:')
-        for n, m in zip(names, markers, strict=True)
-    }
-    install("methods", {"quickly": bright("quickly"), **methods})
-    words = [f"--method={name}" for name in ("quickly", *names)]
+    sources = {n: bright(n, fit=sleep.format(m)) for n, m in zip(names, markers, strict=True)}
+    # no reference row, so that it comes first, and with two processes is over before both sleep
+    sources["quickly"] = bright("quickly").replace("    gain:", '    paper = "now"\n    gain:')
+    install("methods", sources)
+    words = [f"--method={name}" for name in sources]
     # what runs in the background of a script inherits that Ctrl-C is ignored
     main = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -275,6 +356,9 @@ def test_an_interrupt_ends_every_process_and_keeps_what_is_finished(
     assert "Traceback" not in output
     assert all(_gone(int(marker.read_text())) for marker in markers)
     assert [path for path in results.rglob(".*") if path.is_file()] == []
+    assert "ok       toy_discs / quickly / seed 0" in output
+    [kept] = all_records(results)
+    assert (kept.identity.method, kept.status) == ("quickly", "ok")
 
 
 def test_a_folder_that_cannot_be_written_stops_before_the_work(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -77,6 +78,14 @@ def test_chunks_come_in_order_however_they_are_grouped(monkeypatch: pytest.Monke
     grouped = [bytes_of(c) for c in parallel.render_chunks(wanted, [4, 0, 3, 1, 2], workers=2)]
     assert sorted(asked) == [[2], [3, 1], [4, 0]]
     assert grouped == alone
+
+
+@pytest.mark.filterwarnings("ignore:Failed to inspect CPU affinity")
+def test_rendering_needs_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS and Windows."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    [chunk] = parallel.render_chunks(RenderedSet(Settings("grey"), "test", CHUNK, 16), [0])
+    assert len(chunk.images) == CHUNK
 
 
 def test_prepared_images_are_those_that_a_run_loads(

@@ -129,6 +129,29 @@ def test_weights_of_other_data_are_skipped(
     assert (outcome.status, "the data was discs-quick" in outcome.reason) == ("skipped", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("version", 2, "the version of the protocol was 1, asked for is 2"),
+        ("n_keypoints", 5, "K was 4, asked for is 5"),
+    ],
+)
+def test_weights_of_another_protocol_of_the_same_data_are_skipped(
+    name: str,
+    value: int,
+    reason: str,
+    results: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from kpbench.registry import load_protocol
+
+    monkeypatch.setattr(type(load_protocol("toy_discs")), name, value)
+    [outcome] = run(tmp_path / "scored", "shiny", pretrained=True)
+    assert outcome.status == "skipped"
+    assert reason in outcome.reason
+
+
 def test_methods_without_weights_are_skipped_and_references_are_fitted(
     results: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +194,16 @@ def flip_a_bit(folder: Path) -> None:
         (lambda f: (f / pretrained.RECORD).unlink(), "record.json cannot be read"),
         (lambda f: altered(f, ABOUT, lambda c: c["params"].update(gain=9.0)), "params is"),
         (lambda f: altered(f, ABOUT, lambda c: c.update(version=7)), "version is 7"),
+        (
+            lambda f: altered(
+                f,
+                "record.json",
+                lambda c: c.update(
+                    status="failed", scores={}, error={"type": "TrainingError", "message": "NaN"}
+                ),
+            ),
+            "status is 'failed', expected 'ok'",
+        ),
         (
             lambda f: altered(f, "record.json", lambda c: c["identity"].update(protocol="celeba")),
             "protocol is 'celeba', expected 'toy_discs'",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from kpbench import runner
+from kpbench import console, runner
+from kpbench.api import Progress
 from kpbench.console import _print_scores
 from kpbench.errors import StorageError
 from kpbench.plan import Cell, grid
@@ -19,7 +22,7 @@ from kpbench.records import all_records, read_record, stored_artifact
 from kpbench.runner import Outcome, Settings, evaluate
 from kpbench.scorefile import score_file
 from kpbench.scores import load_scores
-from tests.conftest import Install, bright
+from tests.conftest import TOY_PROTOCOL, Install, bright
 
 FLOORS = ["mean_shape", "oracle"]
 
@@ -101,6 +104,88 @@ def test_a_failed_cell_is_tried_again(results: Path, install: Install) -> None:
     again = run(results, ["raises"])["raises"]
     assert again.status == "failed"
     assert again.record is not None and again.record.status == "failed"
+
+
+def test_a_failed_rerun_keeps_the_good_record(
+    results: Path, install: Install, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    source = bright("fragile", fit=f"if __import__('os').path.exists({str(broken)!r}): 1 / 0")
+    package = install("methods", {"fragile": source})
+    good = run(results, ["fragile"])["fragile"].record
+    assert good is not None
+    broken.touch()
+    again = run(results, ["fragile"], rerun=True)["fragile"]
+    assert (again.status, again.record) == ("failed", None)
+    assert "division by zero; the record of 2" in again.reason and "is kept" in again.reason
+    assert list(all_records(results)) == [good]
+    assert run(results, ["fragile"])["fragile"].status == "cached"
+    path = results.parent / f"site-{package}" / package / "fragile.py"
+    path.write_text(source.replace("** self.gain", "** (2 * self.gain)"))
+    assert run(results, ["fragile"])["fragile"].record is not None
+    [changed] = all_records(results)
+    assert changed.status == "failed", "the score was of other code"
+
+
+def test_another_precision_runs_again_what_is_trained(results: Path, install: Install) -> None:
+    install("methods", {"shiny": bright("shiny")})
+    run(results, ["shiny", *FLOORS])
+    found = run(results, ["shiny", *FLOORS], precision="bf16-mixed")
+    assert {name: outcome.status for name, outcome in found.items()} == {
+        "shiny": "ok", "mean_shape": "cached", "oracle": "cached",
+    }  # fmt: skip
+    assert found["shiny"].reason == "it was trained with precision 32-true"
+    record = found["shiny"].record
+    assert record is not None and record.provenance["precision"] == "bf16-mixed"
+    assert run(results, ["shiny"], precision="bf16-mixed")["shiny"].status == "cached"
+    old = {name: value for name, value in record.provenance.items() if name != "precision"}
+    record.model_copy(update={"provenance": old}).save(results)
+    assert run(results, ["shiny"])["shiny"].status == "cached", "of before precision was kept"
+
+
+def test_a_transfer_is_not_trained_so_no_precision_counts(results: Path, install: Install) -> None:
+    install("methods", {"shiny": bright("shiny")})
+    install("protocols", {"toy_more": TOY_PROTOCOL.replace("toy_discs", "toy_more")})
+    cells = [Cell("shiny", "toy_more", 0, train_on="toy_discs")]
+    settings = Settings(results, recipe="smoke")
+    assert [o.status for o in evaluate(cells, settings)] == ["ok"]
+    other = replace(settings, precision="bf16-mixed")
+    assert [o.status for o in evaluate(cells, other)] == ["cached"]
+
+
+def test_a_loaded_method_predicts_where_it_was_asked_to(results: Path, install: Install) -> None:
+    moves = "    def to(self, device):\n        raise RuntimeError(f'moved to {device}')\n\nPLUGIN"
+    install("methods", {"shiny": bright("shiny").replace("PLUGIN", moves, 1)})
+    install("protocols", {"toy_more": TOY_PROTOCOL.replace("toy_discs", "toy_more")})
+    settings = Settings(results, recipe="smoke")
+    assert [o.status for o in evaluate([Cell("shiny", "toy_discs", 0)], settings)] == ["ok"]
+    cells = [Cell("shiny", "toy_more", 0, train_on="toy_discs")]
+    assert ["moved to cpu" in o.reason for o in evaluate(cells, settings)] == [True]
+
+
+@pytest.mark.parametrize("method", ["shiny", "raises", "film"])
+def test_the_line_of_a_finished_cell_goes(
+    results: Path, install: Install, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Progress is told under the title of the cell, with what is set for it, and ended so."""
+    told: list[str] = []
+    fit = "context.progress(1, 2, 'training')"
+    film = bright("film").replace("    gain:", '    needs = ("frames",)\n    gain:')
+    sources = {"shiny": bright("shiny", fit=fit), "raises": bright("raises", fit=fit + "; 1 / 0")}
+    install("methods", {**sources, "film": film})
+
+    @contextmanager
+    def bar(*_: object) -> Iterator[Progress]:
+        yield lambda done, total, text: told.append(text)
+
+    monkeypatch.setattr(console, "progress_bar", bar)
+    settings = Settings(results, recipe="smoke", overrides={method: {"gain": 2.0}})
+    work = [(Cell(method, "toy_discs", 0), settings)]
+    outcomes = console.run_work(Console(quiet=True), work, jobs=1, verbose=False)
+    assert outcomes is not None and len(outcomes) == 1
+    title = f"toy_discs / {method} / seed 0 (gain=2.0)"
+    assert told[-1] == f"{title}: {console.FINISHED}"
+    assert method == "film" or f"{title}: training" in told
 
 
 def test_what_cannot_run_is_skipped_or_failed_with_the_reason(
@@ -204,8 +289,6 @@ def test_record_has_no_secret_and_no_absolute_path(
 def test_an_evaluator_that_cannot_be_applied_does_not_cost_the_others_their_scores(
     install: Install, tmp_path: Path
 ) -> None:
-    from .conftest import TOY_PROTOCOL
-
     further = """
         EvaluatorSpec(
             name="two_rules/eyes", paper="none", formula="none", metric="normalised L2", unit="%",
@@ -226,8 +309,6 @@ def test_an_evaluator_that_cannot_be_applied_does_not_cost_the_others_their_scor
 def test_a_method_without_a_score_under_one_evaluator_is_printed_beside_the_others(
     install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from .conftest import TOY_PROTOCOL
-
     further = """
         EvaluatorSpec(
             name="two_rules/plain", paper="none", formula="none", metric="normalised L2", unit="%",

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from kpbench.api import RECIPES, Recipe
@@ -37,6 +36,7 @@ from kpbench.study import (
     study,
 )
 from kpbench.study_results import comparisons, read_study
+from kpbench.study_run import forecast
 from kpbench.types import no_progress
 from tests.study_toys import toy_record, toy_tables
 
@@ -175,13 +175,49 @@ def test_it_runs_everything_once_and_resumes(
     lost.path(tmp_path / "results").unlink()
     assert run(tmp_path) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"4 cells, 1 of them to run: about \d+ minutes at 1 side by side", printed)
+    assert "4 cells, 1 of them to run: about " in printed
     again = statuses(printed)
     assert Counter(again.values()) == {"cached": 3, "ok": 1}
     assert again[f"{BOTH} (layer=transposed_conv, gamma=0.1)"] == "ok"
     changed = [path for path in records if path.stat().st_mtime_ns != before[path]]
     assert changed == [lost.path(tmp_path / "results")]
     assert not list(tmp_path.glob("distill_dkp*"))  # smoke runs are on no page
+
+
+def took(record: Record, folder: Path, seconds: float) -> None:
+    """Let a run have taken this long, with and after its training."""
+    parts = {"fit": 0.6 * seconds, "predict": 0.4 * seconds}
+    record.model_copy(update={"seconds": parts}).save(folder)
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "jobs", "time"),
+    [
+        (1, 1, "45 minutes at 1"),
+        (5, 3, "75 minutes at 3"),
+        (2, 1, "1.5 hours at 1"),
+        (4, 1, "3.0 hours at 1"),
+        (1, 100, "15 minutes at 100"),  # no more than the 3 cells side by side
+    ],
+)
+def test_the_forecast_is_the_median_of_earlier_trainings(
+    tmp_path: Path, n_seeds: int, jobs: int, time: str
+) -> None:
+    """For a method without any the median of all: 200 + 550 + 1950 s a seed, 45 minutes."""
+    for seed, seconds in enumerate((100, 200, 900)):
+        took(toy_record(tmp_path, BACKGROUND, STUDENT, 9.0, seed=seed), tmp_path, seconds)
+    took(toy_record(tmp_path, BACKGROUND, BOTH, 8.0), tmp_path, 1950)
+    took(toy_record(tmp_path, BACKGROUND, STUDENT, 9.0, recipe="paper"), tmp_path, 1e6)
+    took(toy_record(tmp_path, BACKGROUND, STUDENT, 9.0, device="cuda"), tmp_path, 1e6)
+    shipped = toy_record(tmp_path, BACKGROUND, TEACHER, 8.5)
+    shipped.model_copy(update={"seconds": {"predict": 1.0}}).save(tmp_path)
+    settings = replace(QUICK, results=tmp_path)
+    work = study(settings, seeds=range(n_seeds), figure_seeds=[], parts=["table1"],
+                 protocols=[BACKGROUND])  # fmt: skip
+    assert forecast(work, jobs) == (
+        f"{len(work)} cells, {len(work)} of them to run: about {time} side by side, "
+        "if runs take as long as earlier ones"
+    )
 
 
 def test_a_failure_is_reported_and_the_rest_goes_on(
@@ -244,7 +280,7 @@ GOOD = {STUDENT: 9.0, TEACHER: 8.5, BOTH: 8.0}
         (BACKGROUND, {**GOOD, BOTH: 9.5}, "does not hold: autolink is better than distill_dkp"),
         (BACKGROUND, {**GOOD, BOTH: 9.0}, "is undecided: distill_dkp and autolink differ by no"),
         ("people_fashion", {**GOOD, BOTH: 9.5}, "the paper's order holds: distill_dkp is better"),
-        ("people_fashion", GOOD, "does not hold: autolink is better than distill_dkp by 1.000 %"),
+        ("people_fashion", GOOD, "not hold: autolink is better than distill_dkp by 1.000 points"),
     ],
 )
 def test_whose_order_holds_in_both_directions_of_a_metric(
@@ -290,7 +326,7 @@ def test_the_difference_is_the_paired_bootstrap(
         assert of_method is not None
         runs[method] = [(s.errors, s.valid) for s in of_method.runs(f"{BACKGROUND}/strict")]
     expected = paired_bootstrap(runs[STUDENT], runs[BOTH], "image_mean")
-    assert row[3] == f"autolink − distill_dkp = {number(expected.difference)} %"
+    assert row[3] == f"autolink − distill_dkp = {number(expected.difference)} points"
     low, high = (float(end) for end in row[4].split(" to "))
     assert (low, high) == pytest.approx(expected.ci95, abs=0.01)
     assert row[2] == "3.62 ± 0.1, 6.85"
@@ -343,6 +379,35 @@ def test_other_training_is_no_part_of_the_study(tmp_path: Path) -> None:
     assert [(row.label, row.wanted) for row in found.table.rows] == [
         (f"{method} v1", (0, 1)) for method in METHODS
     ]
+
+
+def with_teacher(record: Record, folder: Path, version: int) -> Record:
+    """Write the record as of a student whose teacher is of another version."""
+    teacher = record.identity.dependency
+    assert teacher is not None
+    newer = teacher.model_copy(update={"method_version": version})
+    who = record.identity.model_copy(update={"dependency": newer})
+    found = record.model_copy(update={"identity": who})
+    found.save(folder)
+    return found
+
+
+def test_the_newest_versions_are_compared_however_few_their_runs_are(tmp_path: Path) -> None:
+    newest = {}
+    for method in METHODS:
+        for protocol, version, seeds in ((1, 9, 3), (2, 1, 3), (2, 10, 2), (2, 2, 3)):
+            for seed in range(seeds):
+                record = toy_record(tmp_path, BACKGROUND, method, 9.0, seed=seed,
+                                    protocol_version=protocol, method_version=version)  # fmt: skip
+                if (protocol, version, seed) == (2, 10, 0):
+                    newest[method] = record
+    newest[BOTH] = with_teacher(newest[BOTH], tmp_path, 11)
+    [found] = read_study(tmp_path)
+    assert found.table is not None and found.table.version == 2
+    shown = {row.method: [r.identity for r in row.records] for row in found.table.rows}
+    assert {who.method_version for identities in shown.values() for who in identities} == {10}
+    assert [len(shown[method]) for method in METHODS] == [2, 2, 1]
+    assert shown[BOTH] == [newest[BOTH].identity]
 
 
 def test_without_the_published_numbers_there_is_no_order(tmp_path: Path) -> None:
@@ -419,23 +484,37 @@ def test_figure_3_as_a_table(
     assert "γ = 0.1 (1)" in page
 
 
-def test_figure_3_in_the_wrong_order_is_said_so(
-    tmp_path: Path, published: list[PublishedNumber]
+@pytest.mark.parametrize(
+    ("protocol", "best", "noise", "worse", "n_worse"),
+    [
+        (BACKGROUND, 7.0, 0.05, "here 1.000 worse, beyond noise", 1),
+        (BACKGROUND, 7.99, 0.5, "here 0.010 worse, within noise", 0),
+        ("people_fashion", 9.0, 0.05, "here 1.000 worse, beyond noise", 1),
+        ("people_fashion", 8.01, 0.5, "here 0.010 worse, within noise", 0),
+    ],
+)
+def test_another_best_point_than_the_papers_is_compared_with_noise(
+    tmp_path: Path,
+    published: list[PublishedNumber],
+    protocol: str,
+    best: float,
+    noise: float,
+    worse: str,
+    n_worse: int,
 ) -> None:
-    toy_tables(tmp_path, GOOD, [BACKGROUND], seeds=1)
-    for layer, gamma in DATASETS[BACKGROUND].points[1:]:
-        toy_record(tmp_path, BACKGROUND, BOTH, 7.0 if layer == "resnet" else 8.0,
-                   point=(layer, gamma))  # fmt: skip
-    page = page_of(tmp_path, published)
-    assert "`output` is better than `resnet` beyond noise at 0 of 5 γ, worse at 5" in page
-    assert (
-        re.search(
-            r"- Best: `resnet` at γ = [\d.]+\. The paper: `output` at γ = 0\.1, here "
-            r"1\.0\d\d worse, beyond noise\.",
-            page,
-        )
-        or "here 1.000 worse" in page
-    )
+    """All points score 8 but one of `resnet`, whose images differ by `noise` more or less."""
+    toy_tables(tmp_path, GOOD, [protocol], seeds=1)
+    dataset = DATASETS[protocol]
+    own = "resnet", dataset.gammas[2]
+    for point in dataset.points[1:]:
+        score, spread = (best, noise) if point == own else (8.0, 0.05)
+        toy_record(tmp_path, protocol, BOTH, score, point=point, noise=spread)
+    page = re.sub(r"(here [\d.]+) (%|points) worse", r"\1 worse", page_of(tmp_path, published))
+    text = f"- Best: `resnet` at γ = {own[1]:g}. The paper: `output` at γ = 0.1, {worse}.\n"
+    assert text in page
+    n = len(dataset.gammas)
+    counted = f"`output` is better than `resnet` beyond noise at 0 of {n} γ, worse at {n_worse}."
+    assert counted in page
 
 
 def test_an_incomplete_figure_has_gaps_and_is_drawn(
@@ -472,11 +551,7 @@ def test_the_plot_has_its_numbers_and_can_be_drawn(tmp_path: Path) -> None:
     plot.draw(drawing)
     for axis, panel in zip(drawing.axes, panels, strict=True):
         assert panel["protocol"] in axis.get_title()
-        assert "better" in axis.get_ylabel() and "10γ" in axis.get_xlabel()
-        levels = [
-            np.ravel(line.get_ydata())[0] for line in axis.lines if line.get_label() == "AutoLink"
-        ]
-        assert levels == [pytest.approx(panel["autolink"])]
+        assert (panel["autolink"], panel["teacher"]) == pytest.approx((9.0, 8.5))
 
 
 def test_a_plot_is_another_when_a_number_is(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ def test_a_ratio_is_taken_round_by_round() -> None:
     assert found.median == 2.0  # not 20 / 10 of the medians, which drift would have decided
     assert found.rounds == 3
     assert ratio(np.array([1.0, 9.0]), np.array([1.0, 3.0])).median == 2.0  # medians: 2.5
+    spread = ratio(np.array([1.0, 2.0, 3.0]), np.ones(3))
+    assert [spread.p05, spread.p95] == pytest.approx([1.1, 2.9])
 
 
 class Event:

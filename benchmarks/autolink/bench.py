@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,13 +110,14 @@ class Bench:
             self.say(f"{a.what}: {a.difference:.1e} apart {'' if a.holds else 'DISAGREES'}".strip())
         return found
 
-    def parts(self) -> list[Row]:
+    def parts(self) -> Iterator[Row]:
         """Time edge map and detector alone, with their inputs on the device."""
         self.say("timing edge map and detector")
         batch = self.plan.case.batch
-        edges = self._row("edge map, forward and backward", batch, self._edge_maps())
+        yield self._row("edge map, forward and backward", batch, self._edge_maps())
         with torch.inference_mode():
-            return [edges, self._row("detector, forward", batch, self._detectors())]
+            detector = self._row("detector, forward", batch, self._detectors())
+        yield detector
 
     def _edge_maps(self) -> dict[str, Call]:
         case, device = self.plan.case, self.plan.device
@@ -152,26 +153,25 @@ class Bench:
 
         return {"official": official, "ours": ours}
 
-    def steps(self) -> tuple[list[Row], Steps]:
-        """Time training steps, with images that are ready and with images from disk.
-
-        Returns:
-            The rows, and the times with images that are ready.
-        """
+    def step(self) -> tuple[Row, Steps]:
+        """Time training steps with images that are ready."""
+        self.say("timing training steps, images ready")
         case = self.plan.case
         training = OfficialTraining(self.model(), self.plan.device)
-        self.say("timing training steps, images ready")
-        at_rest = compare_steps(self.plan, training, ready(case), case.training_set())
-        rows = [self._said(_step_row("training step", case.batch, at_rest, 4.0))]
+        found = compare_steps(self.plan, training, ready(case), case.training_set())
+        return self._said(_step_row("training step", case.batch, found, 4.0)), found
+
+    def step_from_disk(self) -> Row:
+        """Time training steps with images from disk."""
         self.say("timing training steps, images from disk")
+        training = OfficialTraining(self.model(), self.plan.device)
         loader = self.data("train").train_dataloader()
         discovery = self.protocol.splits("paper").discovery
         once = replace(self.plan, rounds=1)
-        from_disk = compare_steps(once, training, from_loader(loader), discovery)
-        rows.append(self._said(_step_row("training step, fed from disk", case.batch, from_disk)))
-        return rows, at_rest
+        found = compare_steps(once, training, from_loader(loader), discovery)
+        return self._said(_step_row("training step, fed from disk", self.plan.case.batch, found))
 
-    def loops(self) -> list[Row]:
+    def loops(self) -> Iterator[Row]:
         """Time the test loop from disk and from memory."""
         self.say("timing the test loop")
         device, model = self.plan.device, self.model()
@@ -181,16 +181,15 @@ class Bench:
             "official": lambda: official_loop(model, loaders, device),
             "ours": ours.from_disk,
         }
+        splits = self.protocol.splits("paper")
+        images = len(splits.regression) + len(splits.test)
+        yield self._loop("test loop from disk", images, from_disk, 10.0)
         splits, batches = ours.in_memory(), in_memory(loaders)
         from_memory: dict[str, Call] = {
             "official": lambda: official_loop(model, batches, device),
             "ours": lambda: ours.on(splits),
         }
-        images = len(splits.regression) + len(splits.test)
-        return [
-            self._loop("test loop from disk", images, from_disk, 10.0),
-            self._loop("test loop from memory", images, from_memory, 3.0),
-        ]
+        yield self._loop("test loop from memory", images, from_memory, 3.0)
 
     def _loop(self, what: str, images: int, calls: dict[str, Call], target: float) -> Row:
         # by the clock of the CPU: both sides end with a number there

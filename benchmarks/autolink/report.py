@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tabulate import tabulate
@@ -73,16 +73,20 @@ class Report:
         differences: one sentence for each way in which the two sides do not do the same.
         agreement: of results from the same weights.
         rows: of speed.
-        convolutions: of the training step with a batch that is ready.
-        peak: of the device, as measured here.
+        convolutions: of the training step with a batch that is ready; () before they are counted.
+        peak: of the device, as measured here; {} before.
     """
 
     setting: Mapping[str, Any]
     differences: Sequence[str]
     agreement: Sequence[Agreement]
-    rows: Sequence[Row]
-    convolutions: Sequence[Convolutions]
-    peak: Mapping[str, Any]
+    rows: Sequence[Row] = ()
+    convolutions: Sequence[Convolutions] = ()
+    peak: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_row(self, row: Row) -> Report:
+        """Return a report with one row more."""
+        return replace(self, rows=(*self.rows, row))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON; a difference that is not finite is null."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,14 @@ DIFFERENCES = (
 )
 
 
-def compare(checkout: Checkout, amount: Amount, say: Say) -> Report:
+def compare(checkout: Checkout, amount: Amount, say: Say, keep: Callable[[Report], None]) -> Report:
     """Measure everything, also when the two sides disagree, which the report says.
 
     Args:
         checkout: the official code.
         amount: how much.
         say: told what is being done.
+        keep: given the report each time that it has grown, so that no later part can lose it.
 
     Raises:
         InvalidInputError: the checkout cannot be used.
@@ -55,20 +57,28 @@ def compare(checkout: Checkout, amount: Amount, say: Say) -> Report:
         say("writing frames")
         write_tree(folder / "human36m", amount.copies)
         bench = Bench(official, amount, protocol, folder / "human36m", say)
-        found = bench.agreement()
-        parts = bench.parts()
-        steps, at_rest = bench.steps()
-        loops = bench.loops()
-        say("counting operations")
-        peak = _peak(amount.plan, at_rest.threads)
-        return Report(
-            setting=_setting(checkout, amount, random, at_rest.threads),
-            differences=DIFFERENCES,
-            agreement=found,
-            rows=[*parts, *steps, *loops],
-            convolutions=_shares(bench, at_rest, peak),
-            peak=peak.model_dump(mode="json"),
-        )
+        for report in measured(bench, _setting(checkout, amount, random)):
+            keep(report)
+        return report
+
+
+def measured(bench: Bench, setting: dict[str, Any]) -> Iterator[Report]:
+    """Yield the report each time that it has grown: what matters most first, what is slow last."""
+    report = Report(setting, DIFFERENCES, bench.agreement())
+    yield report
+    for row in bench.parts():
+        yield (report := report.with_row(row))
+    row, at_rest = bench.step()
+    setting = {**setting, "training threads on the CPU": at_rest.threads}
+    yield (report := replace(report, setting=setting).with_row(row))
+    for row in bench.loops():
+        yield (report := report.with_row(row))
+    yield (report := report.with_row(bench.step_from_disk()))
+    bench.say("counting operations")
+    peak = _peak(bench.plan, at_rest.threads)
+    yield replace(
+        report, convolutions=_shares(bench, at_rest, peak), peak=peak.model_dump(mode="json")
+    )
 
 
 def _shares(bench: Bench, steps: Steps, peak: Peak) -> list[Convolutions]:
@@ -107,9 +117,7 @@ def _peak(plan: Plan, threads: int) -> Peak:
     )
 
 
-def _setting(
-    checkout: Checkout, amount: Amount, random: Sequence[str], threads: int
-) -> dict[str, Any]:
+def _setting(checkout: Checkout, amount: Amount, random: Sequence[str]) -> dict[str, Any]:
     case = amount.plan.case
     machine = collect(case.device)
     return {
@@ -126,7 +134,6 @@ def _setting(
             "VGG16 at": 224,
             "frames of the test loop": 120 * amount.copies,
         },
-        "training threads on the CPU": threads,
         "random weights": list(random),
         "replaced in the official code": list(STUBBED),
     }

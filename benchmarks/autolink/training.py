@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from kpbench.api import Device, FitContext, ImageSet
+from kpbench.throughput_peak import torch_threads
 from kpbench.throughput_training import Case, StepClock, train
 from kpbench.timing import Timing, timing
 from kpbench.training import loop
@@ -106,7 +106,7 @@ def compare_steps(
             train(plan.case, None, images, clock)
         ours += clock.windows()[1].tolist()
         threads = clock.threads
-        with _threads(threads):
+        with torch_threads(threads):
             theirs += _official(plan, official, batches())
     return Steps(timing(np.array(theirs)), timing(np.array(ours)), threads)
 
@@ -146,16 +146,6 @@ def from_loader(loader: Any) -> Callable[[], Iterator[Batch]]:
             yield from loader
 
     return read
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kpbench.commands.options import RecipeOption
+from kpbench.arguments import parse_recipe
 from kpbench.errors import CheckpointError, InvalidInputError
 
 if TYPE_CHECKING:
     from kpbench.api import ImageSet, Method
+    from kpbench.records import Record
 
 CHECKED_ON = "people_background"
 """Rendered on demand, with every signal that a method may read."""
@@ -20,8 +21,9 @@ CHECKED_ON = "people_background"
 def export(
     method: Annotated[str, typer.Argument(help="A method with a network, e.g. distill_dkp.")],
     protocol: Annotated[
-        str, typer.Option("--protocol", "-p", help="Trained on what.")
-    ] = CHECKED_ON,
+        str | None,
+        typer.Option("--protocol", "-p", help=f"Trained on what; {CHECKED_ON} if not named."),
+    ] = None,
     onnx: Annotated[Path | None, typer.Option(help="Write an ONNX file.")] = None,
     torch: Annotated[Path | None, typer.Option(help="Write a torch.export program.")] = None,
     weights: Annotated[
@@ -33,19 +35,35 @@ def export(
     results: Annotated[
         Path | None, typer.Option(help="Take the finished run in this folder of records.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the run for --weights.")] = 0,
-    recipe: RecipeOption = "quick",
+    seed: Annotated[
+        int | None, typer.Option(help="Of the run in --results; the lowest if not named.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Of the run in --results; paper before quick if not named.")
+    ] = None,
 ) -> None:
     """Write shipped or own weights as ONNX or torch.export, checked; or make weights to ship."""
+    from kpbench.finished_runs import find_run
+
     if not (onnx or torch or weights):
         raise InvalidInputError("say what to write: --onnx FILE, --torch FILE or --weights FOLDER")
-    if weights is not None:
-        _weights(method, protocol, weights, results, seed, recipe)
+    if weights is not None and results is None:
+        raise InvalidInputError("--weights is made of a finished run: name its folder by --results")
+    if model is not None and (results is not None or protocol):
+        raise InvalidInputError("--model names all of it: leave out --results and --protocol")
+    if results is None and (seed is not None or recipe is not None):
+        raise InvalidInputError("--seed and --recipe choose a run: name its folder by --results")
+    trained_on = protocol or CHECKED_ON
+    recipe = None if recipe is None else parse_recipe(recipe)
+    if weights is not None and results is not None:
+        _weights(find_run(results, method, trained_on, seed=seed, recipe=recipe), results, weights)
     if onnx is not None or torch is not None:
         from kpbench.export import export_onnx, export_torch
-        from kpbench.pretrained import chosen_model
+        from kpbench.pretrained import chosen_model, whose_model
 
-        fitted, images = _fitted(method, chosen_model(method, protocol, model, results))
+        folder = chosen_model(method, trained_on, model, results, seed=seed, recipe=recipe)
+        typer.echo(f"of {whose_model(folder)}", err=True)
+        fitted, images = _fitted(method, folder)
         for path, write in ((onnx, export_onnx), (torch, export_torch)):
             if path is not None:
                 found = write(fitted, images, path)
@@ -76,18 +94,15 @@ def _fitted(name: str, folder: Path) -> tuple[Method, ImageSet]:
     return fitted, splits.test.images
 
 
-def _weights(
-    method: str, protocol: str, target: Path, results: Path | None, seed: int, recipe: str
-) -> None:
-    from kpbench.disagreement import find_run
+def _weights(record: Record, results: Path, target: Path) -> None:
     from kpbench.export_weights import export_weights
+    from kpbench.finished_runs import described
 
-    if results is None:
-        raise InvalidInputError("--weights is made of a finished run: name its folder by --results")
-    record = find_run(results, method, protocol, seed=seed, recipe=recipe)
+    typer.echo(f"of {described(record.identity)}", err=True)
     made = export_weights(results, record, target)
+    place = target / record.identity.method / record.identity.protocol
     typer.echo(
-        f"{target / method / protocol}: {made.bytes / 1e6:.2f} MB; rounding moved keypoints by "
+        f"{place}: {made.bytes / 1e6:.2f} MB; rounding moved keypoints by "
         f"{made.largest:.2g} of the image at most, {made.mean:.2g} on average; not rounded: "
         f"{', '.join(made.kept) or 'none'}"
     )

@@ -23,7 +23,8 @@ Set = Annotated[
 Precision = Annotated[
     str,
     typer.Option(
-        help="A Lightning precision, e.g. 32-true; auto is that on a CPU, bf16-mixed on a GPU."
+        help="32-true, bf16-mixed or, on a GPU, 16-mixed; auto: the first on a CPU, the second "
+        "on a GPU."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kpbench.arguments import parse_seeds, settings_from
+from kpbench.arguments import check_role, check_taking_part, parse_seeds, settings_from
 from kpbench.commands.options import (
     DeviceOption,
     Methods,
@@ -58,6 +58,7 @@ def evaluate(
     named = [*(protocol or []), *(test_on or [])]
     named = named or (shipped_protocols(methods) if pretrained else default_protocols())
     cells = grid(methods, named, parse_seeds(seeds), train_on or [])
+    check_taking_part(settings, {*named, *(train_on or []), *(cell.method for cell in cells)})
     if pretrained:  # nothing is trained, so nothing has to be trained before
         cells = [cell for cell in cells if cell.method in methods]
     raise typer.Exit(run_and_report(cells, settings, jobs=jobs, verbose=verbose))
@@ -69,7 +70,10 @@ def train(
     images: Annotated[Path | None, typer.Option(help="A folder of images without labels.")] = None,
     protocol: Annotated[str, typer.Option(help="Or: a protocol, for its training images.")] = "",
     keypoints: Annotated[int | None, typer.Option("--keypoints", "-k", min=1, help="K.")] = None,
-    size: Annotated[int, typer.Option(min=16, help="A folder's images are resized to this.")] = 128,
+    size: Annotated[
+        int | None,
+        typer.Option(min=16, help="A folder's images are resized to this; 128 if not named."),
+    ] = None,
     seed: int = 0,
     role: Annotated[str, typer.Option(help="Whose settings: human36m, deepfashion, taichi.")] = "",
     recipe: RecipeOption = "quick",
@@ -84,10 +88,16 @@ def train(
 
     if (images is None) == (not protocol):
         raise InvalidInputError("name either a folder with --images or a --protocol")
+    if protocol and size is not None:
+        raise InvalidInputError("the images of a protocol have their size: leave out --size")
+    if role:
+        check_role(role)
     settings = settings_from(output, recipe, device, precision, overrides=set_ or [])
+    named = [protocol] if protocol else []
+    check_taking_part(settings, [*own_images.trained_methods(method), *named])
     with progress_bar() as progress:
         if images is not None:
-            data, k = own_images.read_folder(images, size), keypoints or 16
+            data, k = own_images.read_folder(images, size or 128), keypoints or 16
         else:
             chosen, _ = configured(protocol, settings.arguments.get(protocol, {}))
             k, role = keypoints or chosen.n_keypoints, role or chosen.role
@@ -105,8 +115,12 @@ def train(
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    method: Annotated[str, typer.Option(help="Whose shipped weights.")] = "distill_dkp",
-    protocol: Annotated[str, typer.Option(help="Trained on what.")] = "people_background",
+    method: Annotated[
+        str | None, typer.Option(help="Whose shipped weights; distill_dkp if not named.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Trained on what; people_background if not named.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="Instead: a trained model's folder.")] = None,
     results: Annotated[
         Path | None, typer.Option(help="Instead: the method's finished run in this folder.")
@@ -117,7 +131,12 @@ def predict(
 ) -> None:
     """Find keypoints in images: JSON, CSV, and an overlay PNG for each."""
     from kpbench.own_images import predict_files
-    from kpbench.pretrained import chosen_model
+    from kpbench.pretrained import chosen_model, whose_model
 
-    for path in predict_files(chosen_model(method, protocol, model, results), images, output):
+    if model is not None and (method or protocol):
+        raise InvalidInputError("--model names all of it: leave out --method and --protocol")
+    names = method or "distill_dkp", protocol or "people_background"
+    folder = chosen_model(*names, model, results)
+    typer.echo(f"model: {whose_model(folder)}", err=True)
+    for path in predict_files(folder, images, output):
         typer.echo(path)

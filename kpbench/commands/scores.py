@@ -47,7 +47,8 @@ def disagreement(
 ) -> None:
     """Show one set of detections under every evaluator that can score it."""
     from kpbench.console import print_disagreement
-    from kpbench.disagreement import find_run, of_run
+    from kpbench.disagreement import of_run
+    from kpbench.finished_runs import find_run
 
     record = find_run(results, method, protocol, seed=seed, recipe=parse_recipe(recipe))
     print_disagreement(record, of_run(results, record), as_json=as_json)

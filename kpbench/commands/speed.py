@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kpbench.arguments import settings_from
 from kpbench.commands.options import AsJson, DeviceOption, Methods, Precision, RecipeOption
+
+if TYPE_CHECKING:
+    from kpbench.throughput import Unmeasured
+    from kpbench.throughput_records import SpeedRecord
 
 
 def throughput(
@@ -33,20 +38,39 @@ def throughput(
 ) -> None:
     """Measure images per second, latency, memory, size and share of the peak of methods."""
     from kpbench.console import print_throughput
-    from kpbench.registry import available
+    from kpbench.registry import available, find
     from kpbench.storage import check_writable
     from kpbench.throughput import Unmeasured, throughput_of
 
     settings = settings_from(Path("results"), recipe, device, precision)
+    names = [find("methods", name).name for name in method or available("methods")]
     if save is not None:
         check_writable(save)
-    found = []
-    for name in method or available("methods"):
-        measured = throughput_of(name, settings, batch or [1, 16, 64], repeats, sweep=sweep)
-        found.append(measured)
+    found: list[SpeedRecord | Unmeasured] = []
+    for name in names:
+        seen = throughput_of(name, settings, batch or [1, 16, 64], repeats, sweep=sweep)
+        measured = _last(seen, save)
+        found += measured
         if not as_json:  # at once: the next may take minutes
-            print_throughput([measured], as_json=False)
-        if save is not None and not isinstance(measured, Unmeasured):
-            typer.echo(measured.save(save), err=True)
+            print_throughput(measured, as_json=False)
     if as_json:
         print_throughput(found, as_json=True)
+    if any(isinstance(one, Unmeasured) and one.failed for one in found):
+        raise typer.Exit(1)
+
+
+def _last(
+    seen: Iterator[SpeedRecord | Unmeasured], save: Path | None
+) -> list[SpeedRecord | Unmeasured]:
+    """Return the last record of a method, and what could not be measured; save each at once."""
+    from kpbench.throughput import Unmeasured
+
+    last: dict[bool, SpeedRecord | Unmeasured] = {}
+    path = None
+    for one in seen:
+        last[isinstance(one, Unmeasured)] = one
+        if save is not None and not isinstance(one, Unmeasured):
+            path = one.save(save)
+    if path is not None:
+        typer.echo(path, err=True)
+    return list(last.values())

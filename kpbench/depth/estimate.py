@@ -13,7 +13,7 @@ import numpy as np
 
 from kpbench.api import Array, Device
 from kpbench.depth.models import Weights
-from kpbench.errors import ContractError, InvalidInputError, MissingWeightsError, UnknownNameError
+from kpbench.errors import ContractError, InvalidInputError, MissingWeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,21 +167,6 @@ def autocast(device: Device, precision: str) -> AbstractContextManager[None]:
 
     kind = getattr(torch, PRECISIONS[precision])
     return torch.autocast(device, kind, enabled=precision != "32-true")
-
-
-def check_precision(device: Device, precision: str) -> None:
-    """Check that a device computes in a precision.
-
-    Raises:
-        UnknownNameError: there is no such precision.
-        InvalidInputError: the device cannot.
-    """
-    from kpbench.arguments import parse_device
-
-    if precision not in PRECISIONS:
-        raise UnknownNameError.of("precision", precision, PRECISIONS)
-    if parse_device(device) == "cpu" and precision == "16-mixed":
-        raise InvalidInputError("precision 16-mixed needs --device cuda; use bf16-mixed or 32-true")
 
 
 def load_estimator(

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kpbench.api import Array, Device, Progress, no_progress, read_only
-from kpbench.depth.estimate import Estimator, check_precision, load_estimator
+from kpbench.arguments import check_precision
+from kpbench.depth.estimate import Estimator, load_estimator
 from kpbench.depth.models import Weights, find_weights, model_of, require_transformers
 from kpbench.depth.scale import pseudo_distance
 from kpbench.errors import (

@@ -9,7 +9,7 @@ from kpbench.disagreement import Verdict, kept_predictions, of_run
 from kpbench.evaluators import EVALUATORS
 from kpbench.pages.markdown import HEAD, MISSING, interval, number, settings, table
 from kpbench.records import Record, all_records
-from kpbench.study import in_figure_alone
+from kpbench.study import only_in_figure
 
 NAME = "disagreement.md"
 DATASETS = {spec.dataset for spec in EVALUATORS.values()}
@@ -35,12 +35,14 @@ def disagreement_page(results: Path) -> str | None:
     Raises:
         RecordError: a record or a predictions file is corrupt.
     """
+    records = list(all_records(results))
+    elsewhere = only_in_figure(record.identity for record in records)
     kept = [
         record
-        for record in all_records(results)
+        for record in records
         if record.status == "ok"
         and record.identity.recipe != "smoke"
-        and not in_figure_alone(record.identity)
+        and record.identity.digest() not in elsewhere
         and record.evaluator.partition("/")[0] in DATASETS
         and kept_predictions(results, record) is not None
     ]

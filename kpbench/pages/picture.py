@@ -14,6 +14,7 @@ import numpy as np
 from kpbench.api import Array, ExportableMethod, ImageSet, Keypoints, Method, Progress, no_progress
 from kpbench.checkpoint import load_model
 from kpbench.data.packed import evenly_spaced
+from kpbench.overlay import strong_edges
 from kpbench.pretrained import Shipped, find_shipped
 from kpbench.registry import load_protocol
 from kpbench.storage import write_atomically
@@ -28,8 +29,6 @@ KEY = "kpbench-weights"
 """Name of the note in the PNG that says what it was drawn from."""
 COLUMNS = 2
 """Images a protocol, evenly spaced over its test images."""
-STRONG = 0.5
-"""Edges are drawn whose weight is at least this share of the largest."""
 
 
 def write_picture(path: Path, progress: Progress = no_progress) -> None:
@@ -130,16 +129,9 @@ def _tile(axes: Axes, image: Array, found: Keypoints | None) -> None:
     if found is None:
         return
     points = np.asarray(found.points[0])
-    for a, b in _strong_edges(found):
+    for a, b in strong_edges(found):
         axes.plot(*points[[a, b]].T, color="white", linewidth=0.8)
     x, y = points.T
     axes.scatter(
         x, y, c=np.arange(len(points)), cmap="hsv", s=9, edgecolors="black", linewidths=0.4
     )
-
-
-def _strong_edges(found: Keypoints) -> Sequence[Array]:
-    if found.graph is None:
-        return []
-    weights = np.triu(np.asarray(found.graph), 1)
-    return list(np.argwhere(weights > STRONG * weights.max()))

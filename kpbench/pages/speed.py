@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kpbench.board import Board, Row
-from kpbench.pages.markdown import HEAD, MISSING, spread, table
+from kpbench.pages.markdown import GENERATED, MISSING, spread, table
 from kpbench.pages.plots import Plot
 from kpbench.pages.speed_points import by_device, comparable, panel, plot_of
 from kpbench.throughput_records import Gflop, SpeedRecord, Spread, SweepCell
 
 NAME, PLOT = "speed.md", "speed.png"
 NOT_MEASURED = "not measured"
+_HEAD = f"{GENERATED}what `speed/` holds, and for scores `results/`; do not edit.\n"
 _EXPLAIN = """\
 `kpbench throughput --save` measures, `kpbench leaderboard` writes this page. A time is a median,
 in brackets the 5th and 95th percentiles: of calls of `predict`, or of windows of training steps.
@@ -46,7 +47,7 @@ def pages(records: Sequence[SpeedRecord], boards: Sequence[Board]) -> dict[str, 
     shown = [record for record in records if record.recipe != "smoke"]
     if not shown:
         return {}
-    lines = ["# Accuracy against speed", "", HEAD, _EXPLAIN]
+    lines = ["# Accuracy against speed", "", _HEAD, _EXPLAIN]
     plotted = plot_of(boards, shown) is not None
     for recipe in sorted({record.recipe for record in shown}):
         here = [record for record in shown if record.recipe == recipe]

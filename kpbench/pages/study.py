@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 
-from kpbench.board import Row
+from kpbench.board import FLOOR, Row
 from kpbench.pages.markdown import HEAD, MISSING, folded, interval, number, spread, table
 from kpbench.pages.plots import Plot
 from kpbench.pages.study_figure import figure_section, panels_of, plot
@@ -19,6 +19,7 @@ from kpbench.study_results import (
     Studied,
     as_printed,
     comparisons,
+    not_above_floor,
     of_table,
 )
 
@@ -38,7 +39,8 @@ A score is the mean over seeds ± their standard deviation; intervals are 95 % b
 and test images, or the identities that these share, and differences are paired. An order holds, or
 is reversed, if the interval of the difference excludes 0; of one seed, an interval knows nothing of
 how trainings differ. "Student only" is `autolink`, "teacher only" `depth_teacher`, which reads
-depth at prediction; Table 2 is of the same runs as Table 1.
+depth at prediction; Table 2 is of the same runs as Table 1. `mean_shape`, where it was run, is the
+floor: it sees no image and has no rank, and what is not better than it is said to be so.
 """
 _REPORT = """\
 Never ranked with what is measured here. The two tables print different values for the same model;
@@ -125,9 +127,11 @@ def _measured(group: Sequence[Studied]) -> list[str]:
     by_protocol = {found.dataset.protocol: found for found in group}
     cells = []
     for dataset in _shown("Table 1"):
-        for method in METHODS:
+        found = by_protocol.get(dataset.protocol)
+        floor = [FLOOR] if found is not None and found.row(FLOOR) is not None else []
+        for method in (*METHODS, *floor):
             first = f"`{dataset.protocol}` ({dataset.title})" if method == METHODS[0] else ""
-            cells.append([first, *_cells(by_protocol.get(dataset.protocol), dataset, method)])
+            cells.append([first, *_cells(found, dataset, method)])
     head = ["protocol (in the role of)", "method", "told besides RGB", "score", "95 % interval"]
     return table([*head, "rank", "seeds"], cells)
 
@@ -157,7 +161,7 @@ def _cells(found: Studied | None, dataset: DataSet, method: str) -> list[str]:
         row.supervision,
         f"{spread(row.values(evaluator))} {score.unit} {'↑' if score.higher_is_better else '↓'}",
         interval(found.table.interval(evaluator, row)),
-        str(found.table.ranks(evaluator)[row.label]),
+        str(found.table.ranks(evaluator).get(row.label, MISSING)),
         seeds,
     ]
 
@@ -169,7 +173,8 @@ def _order(group: Sequence[Studied], published: Sequence[PublishedNumber], name:
             comparisons(found, published, name, evaluator) for evaluator in found.dataset.evaluators
         ]
         if first:
-            lines.append(f"- `{found.dataset.protocol}`: {verdict(first)}.")
+            floor = _floor(not_above_floor(found, name, found.dataset.evaluators[0]))
+            lines.append(f"- `{found.dataset.protocol}`: {verdict(first)}.{floor}")
         cells += [_pair(each) for pairs in (first, *others) for each in pairs]
     if not cells:
         return ["The paper's numbers are not in `published.csv`, so no order can be compared.", ""]
@@ -194,16 +199,30 @@ def verdict(pairs: Sequence[Comparison]) -> str:
     return f"the paper's order holds: {'; '.join(parts)}"
 
 
+def _floor(pairs: Sequence[Comparison]) -> str:
+    """Return a sentence on the methods that are not better than the floor, "" without one."""
+    parts = [
+        f"{pair.first} (worse by {_by(pair)})" if pair.better else f"{pair.first} (within noise)"
+        for pair in pairs
+    ]
+    return f" Not better than the floor, {FLOOR}: {', '.join(parts)}." if parts else ""
+
+
 def _by(pair: Comparison) -> str:
     assert pair.difference is not None
-    return f"{number(abs(pair.difference.difference))} {pair.unit}"
+    return f"{number(abs(pair.difference.difference))} {_unit(pair)}"
+
+
+def _unit(pair: Comparison) -> str:
+    """Return the unit of a difference; "better by 1 %" would be read as a share of the score."""
+    return "points" if pair.unit == "%" else pair.unit
 
 
 def _pair(pair: Comparison) -> list[str]:
     cells = [f"`{pair.evaluator}`", f"{pair.first} before {pair.second}", ", ".join(pair.printed)]
     if pair.difference is None:
         return [*cells, MISSING, MISSING, pair.holds]
-    value = f"{pair.second} − {pair.first} = {number(pair.difference.difference)} {pair.unit}"
+    value = f"{pair.second} − {pair.first} = {number(pair.difference.difference)} {_unit(pair)}"
     return [*cells, value, interval(pair.difference.ci95), pair.holds]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kpbench.board import data_of, setting_names, settings_of
+from kpbench.board import setting_names, settings_of
 from kpbench.pages.markdown import HEAD, MISSING, interval, settings, spread, table
-from kpbench.records import Identity, Record, all_records, stored_artifact
+from kpbench.records import Identity, Record, all_records, data_of, stored_artifact
 from kpbench.scores import load_scores
 from kpbench.stats import clusters_of, mean_interval, resample
 

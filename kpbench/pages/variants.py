@@ -24,10 +24,13 @@ shown, in training and, where it reads depth, at prediction.
 def in_a_table(board: Board, boards: Sequence[Board]) -> bool:
     """Return whether a board appears in the section on arguments instead of in full.
 
-    It does when it differs from another of its protocol only in how its methods were trained.
+    It does when it differs from another of its protocol only in how its methods were trained, and
+    every row has a place there.
     """
     return _is_variant(board) and any(
-        _alike(board, other) for other in boards if not other.own_arguments
+        _alike(board, other) and all(_has_place(row, other) for row in board.rows)
+        for other in boards
+        if not other.own_arguments
     )
 
 
@@ -62,6 +65,10 @@ def _alike(a: Board, b: Board) -> bool:
         getattr(a, name) == getattr(b, name)
         for name in ("protocol", "version", "n_keypoints", "recipe", "device")
     )
+
+
+def _has_place(row: Row, plain: Board) -> bool:
+    return row.complete(plain.evaluator) and _same_row(row, plain) is not None
 
 
 def _same_row(row: Row, board: Board) -> Row | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -33,12 +32,14 @@ def render_chunks(
         numbers: of the chunks.
         workers: threads; by default one a core, or `GPU_WORKERS`.
     """
+    from joblib import cpu_count
+
     if not numbers:
         return
     renderer = Renderer(wanted.settings, wanted.split, wanted.pixels, torch.device(wanted.device))
     together = max(1, renderer.images_at_once // CHUNK)
     groups = [numbers[i : i + together] for i in range(0, len(numbers), together)]
-    usual = GPU_WORKERS if wanted.device == "cuda" else len(os.sched_getaffinity(0))
+    usual = GPU_WORKERS if wanted.device == "cuda" else cpu_count()
     workers = min(workers or usual, MOST_WORKERS, len(groups))
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
