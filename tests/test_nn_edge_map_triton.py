@@ -182,3 +182,27 @@ class TestOnCuda:
         drawing = edge_map(points, weights, (32, 32), 1.0)
         alone = edge_map(points[:, 254:], weights[-1:], (32, 32), 1.0)
         torch.testing.assert_close(drawing, alone)
+
+
+def test_kernels_compile_for_a_hopper_gpu() -> None:
+    """Down to machine code, which needs no GPU."""
+    triton = pytest.importorskip("triton")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from kpbench.nn import edge_map_triton
+
+    numbers = dict.fromkeys(
+        ("points", "weights", "value", "grad", "to_ends", "to_weights"), "*fp32"
+    )
+    pointers = {**numbers, "winner": "*i16", "sharpness": "fp32"}
+    constants = {"n_keypoints": 16, "height": 128, "width": 128}
+    for kernel, block in (
+        (edge_map_triton._draw, edge_map_triton._DRAW_BLOCK),
+        (edge_map_triton._differentiate, edge_map_triton._DIFFERENTIATE_BLOCK),
+    ):
+        signature = {name: pointers.get(name, "constexpr") for name in kernel.arg_names}
+        source = ASTSource(kernel, signature, constexprs={**constants, "BLOCK": block})
+        made = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        assert made.asm["cubin"]
+        assert ".target sm_90" in made.asm["ptx"]

@@ -404,10 +404,11 @@ def test_the_newest_versions_are_compared_however_few_their_runs_are(tmp_path: P
     newest[BOTH] = with_teacher(newest[BOTH], tmp_path, 11)
     [found] = read_study(tmp_path)
     assert found.table is not None and found.table.version == 2
-    shown = {row.method: [r.identity for r in row.records] for row in found.table.rows}
-    assert {who.method_version for identities in shown.values() for who in identities} == {10}
-    assert [len(shown[method]) for method in METHODS] == [2, 2, 1]
-    assert shown[BOTH] == [newest[BOTH].identity]
+    rows = [[record.identity for record in row.records] for row in found.table.rows]
+    shown = [(who.method, who.method_version, who.seed) for row in rows for who in row]
+    assert shown == [(STUDENT, 10, 0), (STUDENT, 10, 1), (TEACHER, 10, 0), (TEACHER, 10, 1),
+                     (BOTH, 10, 0)]  # fmt: skip
+    assert rows[-1] == [newest[BOTH].identity]
 
 
 def test_without_the_published_numbers_there_is_no_order(tmp_path: Path) -> None:
