@@ -11,6 +11,8 @@ import pytest
 
 # Threads that wait must not keep a core from whatever else runs beside the tests.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are taken by the other workers
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Install = Callable[..., str]
 _NUMBER = itertools.count()
