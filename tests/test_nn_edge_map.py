@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from kpbench.errors import InvalidInputError
 from kpbench.nn import edge_ends, edge_map, edge_map_frames, edge_map_reference, edge_map_tiles
 from kpbench.nn import edge_map_gradient as gradient
+from kpbench.throughput_peak import torch_threads
 
 SIZE = (13, 11)
 
@@ -48,16 +47,6 @@ def assert_equals_the_reference(
         gradients(ours, points, weights), gradients(reference, points, weights), strict=True
     ):
         torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def one_number(
@@ -409,7 +398,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     results = []
     for n in (1, 2, 3):
         inputs = points.clone().requires_grad_(), weights.clone().requires_grad_()
-        with threads(n):
+        with torch_threads(n):
             drawing = edge_map(*inputs, (96, 96), 1e-3)
             results.append((drawing, *gradients(drawing, *inputs)))
     for other in results[1:]:
