@@ -43,8 +43,8 @@ def amount_of(device: str, batch: int | None) -> Amount:
     """
     from benchmarks.autolink.bench import Amount
     from benchmarks.autolink.training import Plan
-    from kpbench.arguments import parse_device
-    from kpbench.throughput_training import Case
+    from kpbench.cli.arguments import parse_device
+    from kpbench.speed.training import Case
 
     found = parse_device(device)
     gpu = found == "cuda"
@@ -82,7 +82,7 @@ def main(
     """Measure kpbench beside the public AutoLink code and print tables as markdown."""
     from benchmarks.autolink.agreement import DisagreementError, require
     from benchmarks.autolink.checkout import find_checkout
-    from kpbench.storage import write_atomically
+    from kpbench.files.atomic import write_atomically
 
     try:
         found = find_checkout(checkout)

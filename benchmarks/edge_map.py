@@ -33,7 +33,7 @@ def compare(k: int, batch: int, device: Device, repeats: int) -> dict[str, Any]:
     import torch
 
     from kpbench.nn import edge_ends, edge_map, edge_map_reference
-    from kpbench.timing import ratio, rounds, timing
+    from kpbench.speed.timing import ratio, rounds, timing
 
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(batch, k, 2, generator=generator).to(device).requires_grad_()
@@ -92,9 +92,9 @@ def main(
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure the edge map beside its formula written out."""
-    from kpbench.arguments import parse_device
-    from kpbench.provenance import collect, now
-    from kpbench.storage import write_atomically
+    from kpbench.cli.arguments import parse_device
+    from kpbench.files.atomic import write_atomically
+    from kpbench.running.provenance import collect, now
 
     try:
         chosen = parse_device(device)

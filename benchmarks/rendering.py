@@ -53,10 +53,10 @@ def main(
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure how fast people are rendered at the size of the paper recipe."""
-    from kpbench.arguments import parse_device
-    from kpbench.provenance import collect, now
+    from kpbench.cli.arguments import parse_device
+    from kpbench.files.atomic import write_atomically
     from kpbench.registry import load_protocol
-    from kpbench.storage import write_atomically
+    from kpbench.running.provenance import collect, now
 
     try:
         chosen = parse_device(device)

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from kpbench.method_base import MethodBase
-from kpbench.types import (
+from kpbench.contracts.method_base import MethodBase
+from kpbench.contracts.types import (
     PRECISIONS,
     RECIPES,
     SIGNALS,
@@ -34,7 +34,7 @@ from kpbench.types import (
 if TYPE_CHECKING:
     from torch import nn
 
-    from kpbench.spec import EvaluatorSpec
+    from kpbench.scoring.spec import EvaluatorSpec
 
 __all__ = [
     "PRECISIONS",

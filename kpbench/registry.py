@@ -1,7 +1,13 @@
 """Find plugins: an entry point names a package, and every public module in it is one plugin.
 
-Listing imports no plugin module, so `kpbench list` needs no torch and a broken plugin cannot
-break the others. A plugin's name is its module's name; the module exports `PLUGIN`.
+Listing imports nothing, so `kpbench list` is fast whatever is installed, and a plugin that is
+broken, missing or a duplicate costs its own line (see `faults`) and nothing else. A plugin's name
+is its module's name; the module exports `PLUGIN`. A folder is one plugin when its `__init__` sets
+`PLUGIN`; else it is a family (the protocols of one data set) and each of its modules that sets
+`PLUGIN` is a plugin. A module or folder of protocols that sets `DATASET` describes a data set.
+
+The environment variable KPBENCH_PLUGINS names files and folders (separated as in PATH) whose
+methods and protocols take part without being installed.
 """
 
 from __future__ import annotations
@@ -9,97 +15,51 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import pkgutil
-import sys
-from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kpbench.api import EvaluationProtocol, Method
-from kpbench.errors import (
-    BrokenPluginError,
-    DuplicatePluginError,
-    MissingPackageError,
-    UnknownNameError,
-)
+from kpbench.errors import BrokenPluginError, KpbenchError, MissingPackageError, UnknownNameError
+from kpbench.plugins.search import KINDS, Fault, Kind, Plugin, search
 
-Kind = Literal["methods", "protocols"]
+__all__ = [
+    "KINDS",
+    "Fault",
+    "Kind",
+    "Plugin",
+    "available",
+    "datasets",
+    "faults",
+    "find",
+    "load_dataset",
+    "load_method",
+    "load_protocol",
+    "loadable_protocols",
+]
+
 _CONTRACT: dict[Kind, type] = {"methods": Method, "protocols": EvaluationProtocol}
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """A plugin that was found but not imported."""
-
-    name: str
-    module: str
-    path: Path
-
-    @property
-    def summary(self) -> str:
-        """First line of the module's docstring, read without importing it."""
-        try:
-            text = ast.get_docstring(self.tree())
-        except SyntaxError as error:
-            return f"(cannot be read: syntax error in line {error.lineno})"
-        return (text or "").partition("\n")[0]
-
-    def tree(self) -> ast.Module:
-        """Return the parsed source of the plugin's module."""
-        return ast.parse(self.path.read_text(encoding="utf-8"))
-
-
 def available(kind: Kind) -> dict[str, Plugin]:
-    """Return the installed plugins by name, without importing any of them.
+    """Return the plugins that take part by name, without importing any of them.
 
     Raises:
-        DuplicatePluginError: two modules ship a plugin of one name.
         UnknownNameError: nothing is installed, as in a bare checkout.
     """
-    found: dict[str, Plugin] = {}
-    for package_name in _packages(kind, tuple(sys.path)):
-        for plugin in _plugins_in(kind, package_name):
-            if plugin.name in found:
-                raise DuplicatePluginError(
-                    f"{kind}: the name {plugin.name!r} is taken twice, by "
-                    f"{found[plugin.name].module} and by {plugin.module}; rename one of the modules"
-                )
-            found[plugin.name] = plugin
+    found = search(kind).plugins
     if not found:
         raise UnknownNameError(f"no {kind} are installed; from a checkout run: pip install -e .")
-    return dict(sorted(found.items()))
+    return found
 
 
-@lru_cache
-def _packages(kind: Kind, path: tuple[str, ...]) -> list[str]:
-    """Return the packages that the entry points on `path`, which is `sys.path`, name.
-
-    Reading the metadata of all that is installed takes longer than all else here.
-    """
-    return sorted({entry.value for entry in entry_points(group=f"kpbench.{kind}")})
+def datasets() -> dict[str, Plugin]:
+    """Return the modules that describe a data set, by their name, without importing any of them."""
+    return search("protocols").datasets
 
 
-def _plugins_in(kind: Kind, package_name: str) -> list[Plugin]:
-    try:
-        package = importlib.import_module(package_name)
-        folders = list(package.__path__)
-    except (ImportError, AttributeError) as error:
-        raise BrokenPluginError(
-            f"the entry point kpbench.{kind} = {package_name!r} is not an importable package: "
-            f"{error}"
-        ) from error
-    return [
-        Plugin(info.name, f"{package_name}.{info.name}", _source(folder, info.name, info.ispkg))
-        for folder in folders
-        for info in pkgutil.iter_modules([folder])
-        if not info.name.startswith("_")
-    ]
-
-
-def _source(folder: str, name: str, is_package: bool) -> Path:
-    return Path(folder) / name / "__init__.py" if is_package else Path(folder) / f"{name}.py"
+def faults(kind: Kind) -> list[Fault]:
+    """Return the plugins and packages that cannot take part, each with the reason."""
+    return search(kind).faults
 
 
 def find(kind: Kind, name: str) -> Plugin:
@@ -107,24 +67,68 @@ def find(kind: Kind, name: str) -> Plugin:
 
     Raises:
         UnknownNameError: there is none; suggests the nearest.
+        DuplicatePluginError: two foreign modules ship one of that name.
     """
-    found = available(kind)
+    found = search(kind)
+    if name in found.plugins:
+        return found.plugins[name]
+    for fault in found.faults:
+        if fault.name == name:
+            raise fault.error
+    raise UnknownNameError.of(kind[:-1], name, available(kind))
+
+
+def load_method(name: str) -> Method:
+    """Import one method.
+
+    Raises:
+        UnknownNameError: no such method.
+        MissingPackageError: a package that it declares in `requires` is not installed.
+        BrokenPluginError: it cannot be imported for any other reason, or breaks the contract.
+    """
+    method: Method = _load("methods", find("methods", name))
+    missing = [package for package in method.requires if importlib.util.find_spec(package) is None]
+    if missing:
+        raise _missing("methods", name, missing)
+    return method
+
+
+def load_protocol(name: str) -> EvaluationProtocol:
+    """Import one protocol; raises as `load_method` does."""
+    protocol: EvaluationProtocol = _load("protocols", find("protocols", name))
+    return protocol
+
+
+def loadable_protocols() -> dict[str, EvaluationProtocol]:
+    """Import the protocols; those that cannot be imported are left out."""
+    found = {}
+    for name in available("protocols"):
+        try:
+            found[name] = load_protocol(name)
+        except KpbenchError:
+            continue
+    return found
+
+
+def load_dataset(name: str) -> Any:
+    """Import the description of the data set that the module of that name holds.
+
+    Returns:
+        Its `kpbench.Dataset`.
+
+    Raises:
+        UnknownNameError: no such module.
+        BrokenPluginError: it cannot be imported.
+    """
+    found = datasets()
     if name not in found:
-        raise UnknownNameError.of(kind[:-1], name, found)
-    return found[name]
+        raise UnknownNameError.of("data set", name, found)
+    return _attribute("protocols", found[name], "DATASET")
 
 
 @lru_cache
 def _load(kind: Kind, plugin: Plugin) -> Any:
-    try:
-        loaded: Any = importlib.import_module(plugin.module).PLUGIN
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in _declared_requires(plugin):
-            raise _missing(kind, plugin.name, [missing]) from error
-        raise _broken(kind, plugin, error) from error
-    except Exception as error:
-        raise _broken(kind, plugin, error) from error
+    loaded = _attribute(kind, plugin, "PLUGIN")
     contract = _CONTRACT[kind]
     if lacks := sorted(n for n in dir(contract) if n[0] != "_" and not hasattr(loaded, n)):
         raise BrokenPluginError(
@@ -136,6 +140,18 @@ def _load(kind: Kind, plugin: Plugin) -> Any:
             f"its name must be the module's, {plugin.name!r}"
         )
     return loaded
+
+
+def _attribute(kind: Kind, plugin: Plugin, name: str) -> Any:
+    try:
+        return getattr(importlib.import_module(plugin.module), name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in _declared_requires(plugin):
+            raise _missing(kind, plugin.name, [missing]) from error
+        raise _broken(kind, plugin, error) from error
+    except Exception as error:
+        raise _broken(kind, plugin, error) from error
 
 
 def _broken(kind: Kind, plugin: Plugin, error: Exception) -> BrokenPluginError:
@@ -162,24 +178,3 @@ def _declared_requires(plugin: Plugin) -> set[str]:
             if isinstance(value, ast.Tuple | ast.List):
                 return {str(e.value) for e in value.elts if isinstance(e, ast.Constant)}
     return set()
-
-
-def load_method(name: str) -> Method:
-    """Import one method.
-
-    Raises:
-        UnknownNameError: no such method.
-        MissingPackageError: a package that it declares in `requires` is not installed.
-        BrokenPluginError: it cannot be imported for any other reason, or breaks the contract.
-    """
-    method: Method = _load("methods", find("methods", name))
-    missing = [package for package in method.requires if importlib.util.find_spec(package) is None]
-    if missing:
-        raise _missing("methods", name, missing)
-    return method
-
-
-def load_protocol(name: str) -> EvaluationProtocol:
-    """Import one protocol; raises as `load_method` does."""
-    protocol: EvaluationProtocol = _load("protocols", find("protocols", name))
-    return protocol

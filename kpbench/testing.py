@@ -32,10 +32,10 @@ from kpbench.errors import (
     MissingPackageError,
     UnknownNameError,
 )
-from kpbench.evaluators import EvaluatorSpec, evaluate
-from kpbench.flips import permutation
-from kpbench.measure import detections, predict
 from kpbench.registry import Kind, available, load_method, load_protocol
+from kpbench.running.measure import detections, predict
+from kpbench.scoring.evaluators import EvaluatorSpec, evaluate
+from kpbench.scoring.flips import permutation
 
 
 def toy_labelled(n: int = 12, size: int = 32, seed: int = 0) -> Labelled:

@@ -15,7 +15,7 @@ from kpbench.nn import (
     edge_map_reference,
     initialise,
 )
-from kpbench.training.speed import is_plain
+from kpbench.nn.fast import is_plain
 
 
 class AutoLinkModel(nn.Module):

@@ -21,8 +21,8 @@ from kpbench.nn import (
     initialise,
     random_grid_mask,
 )
-from kpbench.training.data import resized
-from kpbench.training.speed import compiled, compiles
+from kpbench.nn.fast import compiled, compiles
+from kpbench.nn.images import resized
 
 from ._autolink_model import AutoLinkModel
 

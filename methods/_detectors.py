@@ -54,7 +54,7 @@ class DetectorMethod(MethodBase):
         import numpy as np
         import torch
 
-        from kpbench.training.data import device_batches
+        from kpbench.nn.images import device_batches
 
         detector = self._for_prediction()
         device = next(detector.parameters()).device.type

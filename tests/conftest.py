@@ -22,7 +22,7 @@ TOY_PROTOCOL = '''
 from dataclasses import replace
 
 from kpbench.api import Splits, no_progress
-from kpbench.evaluators import EvaluatorSpec
+from kpbench.scoring.evaluators import EvaluatorSpec
 from kpbench.testing import toy_labelled
 
 

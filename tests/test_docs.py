@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import kpbench
-from kpbench.cli import main
+from kpbench.cli.main import main
 from kpbench.registry import load_method
 from kpbench.testing import check_method
 from tests.conftest import Install

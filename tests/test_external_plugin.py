@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kpbench.cli import main
+from kpbench.cli.main import main
+from kpbench.cli.scaffold import new_method_package
 from kpbench.errors import InvalidInputError
-from kpbench.scaffold import new_method_package
 from tests.conftest import TOY_PROTOCOL
 
 PROTOCOL_PYPROJECT = """\

@@ -70,7 +70,7 @@ def test_a_broken_plugin_is_named_and_never_skipped(
 
 
 def test_a_bare_checkout_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kpbench.registry._packages", lambda kind, path: [])
+    monkeypatch.setattr("kpbench.plugins.search._packages", lambda kind, path: [])
     with pytest.raises(UnknownNameError, match="pip install -e"):
         available("methods")
 
@@ -79,7 +79,7 @@ LIGHT = """
 import os, sys
 import numpy as np
 before = np.random.get_state()[1].tolist()
-from kpbench.cli import main
+from kpbench.cli.main import main
 assert main({words!r}) == 0
 heavy = {{"torch", "torchvision", "lightning", "pandas", "sklearn", "matplotlib", "scipy"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)

@@ -30,8 +30,8 @@ from benchmarks.autolink.training import (
 )
 from kpbench.api import EvaluationProtocol
 from kpbench.nn import edge_ends, edge_map, frozen_detector
-from kpbench.provenance import collect
-from kpbench.timing import Call, ratio, rounds, timing
+from kpbench.running.provenance import collect
+from kpbench.speed.timing import Call, ratio, rounds, timing
 
 WORKERS = {"train": 8, "test": 6}
 """Processes of the official data loaders, by default of its command lines."""

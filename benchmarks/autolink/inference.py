@@ -18,12 +18,12 @@ from benchmarks.autolink.agreement import Agreement
 from benchmarks.autolink.training import Batch, float16
 from benchmarks.autolink.weights import converted
 from kpbench.api import Device, EvaluationProtocol, Method, Splits
+from kpbench.contracts.types import Array
 from kpbench.data.locate import variable_of
 from kpbench.errors import InvalidInputError
-from kpbench.evaluators import Detections, Evaluation, evaluate, get_evaluator
-from kpbench.measure import detections, predict
 from kpbench.registry import load_protocol
-from kpbench.types import Array
+from kpbench.running.measure import detections, predict
+from kpbench.scoring.evaluators import Detections, Evaluation, evaluate, get_evaluator
 
 EVALUATOR = "human36m/autolink"
 """The official rule, faults and all."""

@@ -10,7 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from benchmarks.autolink.agreement import Agreement
-from kpbench.timing import Timing
+from kpbench.speed.timing import Timing
 
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 NOT_MEASURED = "not measured"

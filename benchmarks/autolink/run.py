@@ -15,11 +15,11 @@ from benchmarks.autolink.inference import packed
 from benchmarks.autolink.report import Convolutions, Report
 from benchmarks.autolink.training import Flop, Plan, Steps, official_flop, our_flop
 from benchmarks.autolink.tree import write_tree
-from kpbench.provenance import collect, now
-from kpbench.throughput_peak import arithmetic_of, measure_peak
-from kpbench.throughput_records import Peak
-from kpbench.timing import random_weights_where_missing
-from kpbench.training.speed import plain
+from kpbench.nn.fast import plain
+from kpbench.running.provenance import collect, now
+from kpbench.speed.peak import arithmetic_of, measure_peak
+from kpbench.speed.record import Peak
+from kpbench.speed.timing import random_weights_where_missing
 
 DIFFERENCES = (
     "Precision on a GPU: official float16 with a gradient scaler, as published; kpbench bfloat16 "

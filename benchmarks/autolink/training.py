@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from kpbench.api import Device, FitContext, ImageSet
-from kpbench.throughput_peak import torch_threads
-from kpbench.throughput_training import Case, StepClock, train
-from kpbench.timing import Timing, timing
+from kpbench.nn.fast import cpu_threads
+from kpbench.speed.peak import torch_threads
+from kpbench.speed.timing import Timing, timing
+from kpbench.speed.training import Case, StepClock, train
 from kpbench.training import loop
-from kpbench.training.speed import cpu_threads
 
 Batch = dict[str, Tensor]
 PUBLISHED = 64

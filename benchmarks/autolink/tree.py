@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.trees import human36m
+from tests.protocols.trees import human36m
 
 DISTINCT = {"n_train": 96, "n_test": 24}
 """People that are rendered; all further frames are the same files under other names."""

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from kpbench.errors import InvalidInputError, MissingDataError
-from kpbench.storage import write_atomically
+from kpbench.files.atomic import write_atomically
 
 
 def find_root(dataset: str) -> Path | None:

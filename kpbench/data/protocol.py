@@ -18,11 +18,11 @@ from kpbench.api import (
     Splits,
     no_progress,
 )
-from kpbench.data.packed import LIMITS, Packed, PackedSet
+from kpbench.data.packing.packed import LIMITS, Packed, PackedSet
 from kpbench.data.source import Source
 from kpbench.errors import InvalidInputError, UnknownNameError
-from kpbench.evaluators import evaluators_of
-from kpbench.spec import EvaluatorSpec
+from kpbench.scoring.evaluators import evaluators_of
+from kpbench.scoring.spec import EvaluatorSpec
 
 SPLITS = ("discovery", "regression", "test")
 
@@ -46,7 +46,7 @@ class RealProtocol:
         default: whether it runs without being named.
         shared_identities: why test shows identities of training in the published split, if it does.
         varying_sizes: split -> why copies of the data set differ in size, if they do.
-        depth: name of the model in `kpbench.depth` whose maps are the signal "depth".
+        depth: name of the model in `kpbench.data.depth` whose maps are the signal "depth".
     """
 
     name: str
@@ -168,7 +168,7 @@ class RealProtocol:
         """
         if "depth" not in signals:
             return ""
-        from kpbench.depth import depth_fingerprint
+        from kpbench.data.depth import depth_fingerprint
 
         found = {s: depth_fingerprint(self.depth, self.packed(recipe, s)) for s in SPLITS}
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
@@ -213,7 +213,7 @@ class RealProtocol:
     def _images(self, part: PackedSet, with_depth: bool) -> ImageSet:
         depth = None
         if with_depth:
-            from kpbench.depth import load_depth
+            from kpbench.data.depth import load_depth
 
             depth = load_depth(self.depth, part)
         packed = part.open()

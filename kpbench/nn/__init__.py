@@ -2,8 +2,8 @@
 
 from kpbench.nn.decoder import UNet
 from kpbench.nn.detector import Detection, Detector, frozen_detector, initialise
-from kpbench.nn.edge_map import edge_map
-from kpbench.nn.edge_map_reference import edge_ends, edge_map_reference
+from kpbench.nn.edge_map.edges import edge_map
+from kpbench.nn.edge_map.reference import edge_ends, edge_map_reference
 from kpbench.nn.masking import random_grid_mask
 from kpbench.nn.perceptual import BACKBONES, PerceptualLoss
 from kpbench.nn.soft_argmax import soft_argmax

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from kpbench.nn.fast import is_plain
 from kpbench.nn.resize import Resize
 from kpbench.nn.soft_argmax import soft_argmax
-from kpbench.training.speed import is_plain
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU of AutoLink."""

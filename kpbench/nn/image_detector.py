@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from kpbench.training.data import normalised
+from kpbench.nn.images import normalised
 
 
 class ImageDetector(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kpbench.training.data import sent
+from kpbench.nn.images import sent
 
 
 def random_grid_mask(

@@ -16,8 +16,8 @@ from kpbench.nn.efficientnet_lite0 import (
     random_efficientnet_lite0,
     trained_efficientnet_lite0,
 )
+from kpbench.nn.fast import is_plain
 from kpbench.nn.resize import bilinear
-from kpbench.training.speed import is_plain
 
 Backbone = Literal["vgg16", "efficientnet_lite0", "random"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)

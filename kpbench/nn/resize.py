@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from kpbench.training.speed import is_plain
+from kpbench.nn.fast import is_plain
 
 _FEW = 16
 """Channels below which products over them would be too narrow."""

@@ -26,12 +26,12 @@ import numpy as np
 
 from kpbench.api import Array, Device, Progress, no_progress, read_only
 from kpbench.errors import CacheError, StorageError
-from kpbench.people.assets import asset_sha256
-from kpbench.people.sampler import Settings, Split
-from kpbench.storage import user_cache, write_atomically
+from kpbench.files.atomic import user_cache, write_atomically
+from kpbench.people.body.assets import asset_sha256
+from kpbench.people.scene.sampler import Settings, Split
 
 if TYPE_CHECKING:
-    from kpbench.people.render import Chunk
+    from kpbench.people.picture.render import Chunk
 
 GENERATOR_VERSION = 3
 """Raised whenever the same settings give other bytes."""
@@ -167,7 +167,7 @@ def _shard_path(folder: Path, number: int) -> Path:
 
 
 def _chunks_per_shard(wanted: RenderedSet) -> list[range]:
-    from kpbench.people.render import CHUNK
+    from kpbench.people.picture.render import CHUNK
 
     chunks = -(-wanted.count // CHUNK)
     starts = range(0, chunks, SHARD_CHUNKS)
@@ -176,7 +176,7 @@ def _chunks_per_shard(wanted: RenderedSet) -> list[range]:
 
 def _render_shards(wanted: RenderedSet, folder: Path, progress: Progress) -> None:
     from kpbench.people.parallel import render_chunks
-    from kpbench.people.render import CHUNK
+    from kpbench.people.picture.render import CHUNK
 
     plan = _chunks_per_shard(wanted)
     missing = [i for i in range(len(plan)) if not _shard_path(folder, i).exists()]

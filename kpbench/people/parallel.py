@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kpbench.people.render import CHUNK, Chunk, Renderer
+from kpbench.people.picture.render import CHUNK, Chunk, Renderer
 
 if TYPE_CHECKING:
     from kpbench.people.dataset import RenderedSet

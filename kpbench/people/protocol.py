@@ -22,11 +22,11 @@ from kpbench.api import (
     no_progress,
 )
 from kpbench.errors import InvalidInputError, UnknownNameError
-from kpbench.evaluators import evaluators_of
+from kpbench.people.body.skeleton import joint_indices
 from kpbench.people.dataset import RenderedSet, load
-from kpbench.people.sampler import SPLITS, Settings, Split
-from kpbench.people.skeleton import joint_indices
-from kpbench.spec import EvaluatorSpec
+from kpbench.people.scene.sampler import SPLITS, Settings, Split
+from kpbench.scoring.evaluators import evaluators_of
+from kpbench.scoring.spec import EvaluatorSpec
 
 _SIZES: dict[Recipe, dict[str, int]] = {
     "smoke": {"train": 96, "test": 24, "validation": 16, "pixels": 32},

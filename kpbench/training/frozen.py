@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kpbench.training.data import Draw, sent, take
-from kpbench.training.speed import compiled, is_plain
+from kpbench.nn.fast import compiled, is_plain
+from kpbench.nn.images import Draw, sent, take
 
 BUDGET = 2**30
 """Bytes that the outputs of one frozen network may take to be kept; a constant, so that no result

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from kpbench.api import FitContext
 from kpbench.errors import TrainingError
-from kpbench.training.data import Draw, draw, placed, take
+from kpbench.nn.fast import cpu_threads, is_plain
+from kpbench.nn.images import Draw, draw, placed, take
 from kpbench.training.frozen import Frozen, Outputs
-from kpbench.training.speed import cpu_threads, is_plain
 from kpbench.training.trainer import (
     STATE,
     build_trainer,

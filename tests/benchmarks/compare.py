@@ -61,7 +61,7 @@ def ratios(stored: Times, new: Times) -> dict[str, float]:
 
 def run_suites() -> dict[str, Any]:
     """Run the suites in a process of their own and return times, hardware and versions."""
-    from kpbench.provenance import collect, now
+    from kpbench.running.provenance import collect, now
 
     files = [str(HERE / f"test_{name}.py") for name in SUITES]
     with tempfile.TemporaryDirectory() as folder:

@@ -18,11 +18,11 @@ from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 from scipy.io import savemat
 
-from kpbench.data.human36m import Human36m
-from kpbench.data.matlab import read_mat
-from kpbench.data.packed import PackedSet
-from kpbench.data.parallel import on_all_cores
-from tests.toy_source import let_processes_know
+from kpbench.data.packing.packed import PackedSet
+from kpbench.data.packing.parallel import on_all_cores
+from kpbench.files.matlab import read_mat
+from kpbench_protocols.human36m.reader import Human36m
+from tests.data.toy_source import let_processes_know
 
 COUNT, CHUNK, BATCH, SIDE = 20_000, 256, 64, 128
 LEAST_RATIO = 20

@@ -8,8 +8,8 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kpbench.people.render import CHUNK, Renderer
-from kpbench.people.sampler import Settings
+from kpbench.people.picture.render import CHUNK, Renderer
+from kpbench.people.scene.sampler import Settings
 
 
 @pytest.mark.parametrize("pixels", [64, 128])

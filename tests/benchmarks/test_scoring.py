@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kpbench.regression import fit_regressor
-from kpbench.scorefile import score_file
-from tests.large_detections import JOINTS, write
+from kpbench.scoring.regression import fit_regressor
+from kpbench.scoring.scorefile import score_file
+from tests.scoring.large_detections import JOINTS, write
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.large_detections import write
+from tests.scoring.large_detections import write
 
 SCORE = """
 import sys
 from pathlib import Path
-from kpbench.cli import main
+from kpbench.cli.main import main
 code = main(["score", *sys.argv[1:], "--json"])
 status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
 print(status["VmHWM"].split()[0])  # ru_maxrss would count the process that started this one

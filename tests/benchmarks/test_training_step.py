@@ -6,7 +6,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from kpbench.api import FitContext
-from kpbench.throughput_training import Case
+from kpbench.speed.training import Case
 
 STEPS = 30
 

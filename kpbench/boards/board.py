@@ -1,0 +1,301 @@
+"""The contents of one leaderboard table: rows, ranks and paired differences, from records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from kpbench.records.record import Identity, Record, Score, all_records, data_of, stored_artifact
+from kpbench.records.shipped import apart
+from kpbench.scoring.per_image import Scores, load_scores
+from kpbench.scoring.stats import (
+    PairedDifference,
+    Resampled,
+    clusters_of,
+    mean_interval,
+    paired_difference,
+    resample,
+)
+from kpbench.studies.plan import only_in_figure
+
+FLOOR, CEILING = "mean_shape", "oracle"
+UNRANKED = (FLOOR, "random_detector", CEILING)
+"""Reference rows: shown, never ranked."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one set of parameters: a record a seed.
+
+    Attributes:
+        label: method, version, and the parameters in which rows of the method differ.
+        records: in order of the seed.
+        scores: per-image scores by seed, then by evaluator.
+        wanted: the seeds that a complete row has.
+    """
+
+    label: str
+    records: Sequence[Record]
+    scores: dict[int, dict[str, Scores]]
+    wanted: tuple[int, ...]
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.records[0].identity.method
+
+    @property
+    def scored(self) -> list[Record]:
+        """The records that have scores."""
+        return [record for record in self.records if record.status == "ok"]
+
+    def under(self, evaluator: str) -> list[Record]:
+        """Return the records that have a score under the evaluator."""
+        return [record for record in self.scored if evaluator in record.scores]
+
+    def complete(self, evaluator: str) -> bool:
+        """Whether every seed of the board has a score under the evaluator."""
+        return {record.identity.seed for record in self.under(evaluator)} == set(self.wanted)
+
+    def reason(self, evaluator: str) -> str:
+        """Return why the row is incomplete under the evaluator."""
+        why = {record.identity.seed: "no score under it" for record in self.scored}
+        why |= {r.identity.seed: r.error.type for r in self.records if r.error is not None}
+        scored = {record.identity.seed for record in self.under(evaluator)}
+        return "; ".join(
+            f"seed {seed}: {why.get(seed, 'not run')}" for seed in self.wanted if seed not in scored
+        )
+
+    @property
+    def supervision(self) -> str:
+        """What the method is told besides unlabelled RGB images."""
+        return self.records[0].supervision
+
+    @property
+    def backbone(self) -> str:
+        """The perceptual backbone of the training loss, "–" without one."""
+        return str(self.records[0].identity.params.get("backbone", "–"))
+
+    def mean_of(self, what: Callable[[Record], float | None]) -> float | None:
+        """Return the mean over seeds of a number that a record may lack, None if all lack it."""
+        found = [value for value in map(what, self.scored) if value is not None]
+        return mean(found) if found else None
+
+    def values(self, evaluator: str) -> list[float]:
+        """Return the score of every seed that has one."""
+        return [record.scores[evaluator].value for record in self.under(evaluator)]
+
+    def mean(self, evaluator: str) -> float:
+        """Return the mean over seeds."""
+        return mean(self.values(evaluator))
+
+    def notes(self, evaluator: str) -> list[str]:
+        """Return what the evaluator has to say about the fit."""
+        return [
+            f"{self.label}, seed {record.identity.seed}: {note}"
+            for record in self.under(evaluator)
+            for note in record.scores[evaluator].notes
+        ]
+
+    def runs(self, evaluator: str) -> list[Scores]:
+        """Return the per-image scores, one entry a seed."""
+        return [self.scores[r.identity.seed][evaluator] for r in self.under(evaluator)]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Rows that may be compared: one protocol version, data, K, recipe and device class.
+
+    Attributes:
+        protocol: its name.
+        version: its version.
+        data: fingerprint of the images and labels.
+        n_keypoints: K.
+        recipe: how much training.
+        device: class of the device.
+        arguments: of the protocol, if not the default's; and `pretrained`, of shipped weights.
+        rows: a method each.
+    """
+
+    protocol: str
+    version: int
+    data: str
+    n_keypoints: int
+    recipe: str
+    device: str
+    arguments: Mapping[str, Any]
+    rows: Sequence[Row] = field(repr=False)
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of all rows."""
+        return self.rows[0].wanted
+
+    @property
+    def own_arguments(self) -> dict[str, Any]:
+        """The arguments besides K, which has a place of its own."""
+        return {name: value for name, value in self.arguments.items() if name != "k"}
+
+    @property
+    def evaluator(self) -> str:
+        """The default evaluator."""
+        return self.rows[0].records[0].evaluator
+
+    @cached_property
+    def evaluators(self) -> list[str]:
+        """All evaluators under which a record has a score, the default first."""
+        names = {name for row in self.rows for record in row.scored for name in record.scores}
+        return sorted(names, key=lambda name: (name != self.evaluator, name))
+
+    def example(self, evaluator: str) -> Score:
+        """Return any score under the evaluator, for its metric, unit and direction."""
+        records = (record for row in self.rows for record in row.under(evaluator))
+        return next(records).scores[evaluator]
+
+    def row(self, method: str) -> Row | None:
+        """Return the first row of a method."""
+        return next((row for row in self.rows if row.method == method), None)
+
+    def complete(self, evaluator: str) -> list[Row]:
+        """Return the rows that have a score of every seed under the evaluator."""
+        return [row for row in self.rows if row.complete(evaluator)]
+
+    def ranked(self, evaluator: str) -> list[Row]:
+        """Return the rows that take part in the ranking under the evaluator."""
+        return [row for row in self.complete(evaluator) if row.method not in UNRANKED]
+
+    def interval(self, evaluator: str, row: Row) -> tuple[float, float]:
+        """Return the 95 % bootstrap interval of a complete row's mean, over images and seeds."""
+        return mean_interval(self._resampled(evaluator)[row.label])
+
+    def difference(self, evaluator: str, a: Row, b: Row) -> PairedDifference:
+        """Return the score of a minus that of b, both complete, on the same images."""
+        found = self._resampled(evaluator)
+        return paired_difference(found[a.label], found[b.label])
+
+    def identities(self, evaluator: str) -> int | None:
+        """Return how many identities are resampled, None where images are."""
+        clusters = clusters_of(self._identities(evaluator))
+        return None if clusters is None else len(set(clusters.tolist()))
+
+    def ranks(self, evaluator: str) -> dict[str, int]:
+        """Return rank by label: one more than the number of rows that are better beyond noise."""
+        ranked = self.ranked(evaluator)
+        if not ranked:
+            return {}
+        sign = -1 if self.example(evaluator).higher_is_better else 1
+
+        def better(a: Row, b: Row) -> bool:
+            low, high = self.difference(evaluator, a, b).ci95
+            return high < 0 if sign > 0 else low > 0
+
+        return {
+            row.label: 1 + sum(better(other, row) for other in ranked if other is not row)
+            for row in ranked
+        }
+
+    @cached_property
+    def _cache(self) -> dict[str, dict[str, Resampled]]:
+        return {}
+
+    def _resampled(self, evaluator: str) -> dict[str, Resampled]:
+        """Return the resampled scores of the complete rows, by label; computed once."""
+        if evaluator not in self._cache:
+            complete = self.complete(evaluator)
+            runs = [run for row in complete for run in row.runs(evaluator)]
+            together = resample(
+                [(run.errors, run.valid) for run in runs],
+                runs[0].aggregation,
+                runs[0].groups,
+                clusters=clusters_of(self._identities(evaluator)),
+            )
+            n = len(self.seeds)
+            self._cache[evaluator] = {
+                row.label: together[i * n : (i + 1) * n] for i, row in enumerate(complete)
+            }
+        return self._cache[evaluator]
+
+    def _identities(self, evaluator: str) -> Any:
+        """Return who each test image shows, from any record that kept it: the images are equal."""
+        runs = (run for row in self.rows for run in row.runs(evaluator))
+        return next((run.identities for run in runs if run.identities is not None), None)
+
+
+def read_boards(results: Path) -> list[Board]:
+    """Read all records below `results` and sort them into tables.
+
+    `smoke` runs are left out, and so are those trained on another protocol (`transfer`) and the
+    points of a study's figure, which are on its page.
+
+    Raises:
+        RecordError: a record or an artifact is corrupt or missing.
+    """
+    boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
+    found = list(all_records(results))
+    elsewhere = only_in_figure(record.identity for record in found)
+    for record in found:
+        who = record.identity
+        if who.recipe != "smoke" and who.trained_on is None and who.digest() not in elsewhere:
+            key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
+            arguments = json.dumps(dict(who.arguments), sort_keys=True)
+            boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)
+    return [
+        Board(*key, {**json.loads(arguments), **mark}, rows_of(results, part))
+        for key, by_arguments in sorted(boards.items(), key=lambda item: item[0])
+        for arguments, records in sorted(by_arguments.items())
+        for mark, part in apart(records, UNRANKED)
+    ]
+
+
+def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:
+    """Return a row for each method and each set of parameters of it.
+
+    Raises:
+        RecordError: an artifact is corrupt or missing.
+    """
+    seeds = tuple(sorted({record.identity.seed for record in records}))
+    groups: dict[tuple[str, int, str], list[Record]] = {}
+    for record in records:
+        who = record.identity
+        settings = json.dumps(settings_of(who), sort_keys=True)
+        groups.setdefault((who.method, who.method_version, settings), []).append(record)
+    rows = []
+    for group in (groups[key] for key in sorted(groups)):
+        ordered = sorted(group, key=lambda record: record.identity.seed)
+        scores = {
+            record.identity.seed: load_scores(stored_artifact(results, record, "scores"))
+            for record in ordered
+            if record.status == "ok"
+        }
+        rows.append(Row(_label(ordered[0], records), ordered, scores, seeds))
+    return rows
+
+
+def settings_of(who: Identity) -> dict[str, Any]:
+    """Return what tells rows of one method apart: its parameters, and its teacher's by its name."""
+    marks = {"depth": who.data.partition("+")[2][:8], "pretrained": (who.pretrained or "")[:8]}
+    found = {**who.params, **{name: value for name, value in marks.items() if value}}
+    if who.dependency is not None:
+        other = who.dependency
+        inner = {"version": other.method_version, **settings_of(other)}
+        found |= {f"{other.method}.{name}": value for name, value in inner.items()}
+    return found
+
+
+def setting_names(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the settings in which `own` differs from any of the others, sorted."""
+    return sorted(name for name in own if any(own[name] != other.get(name) for other in others))
+
+
+def _label(record: Record, records: Sequence[Record]) -> str:
+    """Return "method v1", with the settings in which the board's rows of the method differ."""
+    who, own = record.identity, settings_of(record.identity)
+    others = [settings_of(r.identity) for r in records if r.identity.method == who.method]
+    settings = ", ".join(f"{name}={own[name]}" for name in setting_names(own, others))
+    trained = f"{who.method} v{who.method_version}" + (" pretrained" if who.pretrained else "")
+    return trained + (f" ({settings})" if settings else "")

@@ -1,0 +1,170 @@
+"""Records in, markdown out: a pure function, byte-stable, so that a page can be checked in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kpbench.boards.board import Board, Row, read_boards
+from kpbench.boards.pages import disagreement, speed, transfer
+from kpbench.boards.pages.markdown import GENERATED, HEAD, MISSING, settings, spread, table
+from kpbench.boards.pages.plots import Plot, digest_in, is_current, write_plot
+from kpbench.boards.pages.protocol import EXPLAIN, protocol_page
+from kpbench.boards.pages.variants import in_a_table
+from kpbench.errors import InvalidInputError
+from kpbench.files.atomic import write_atomically
+from kpbench.records.published import PAGE_HEAD, read_published, render_published
+from kpbench.speed.record import all_speed_records
+from kpbench.studies import page as study
+from kpbench.studies.results import read_study
+
+_PUBLISHED = "published.md"
+_FURTHER = {
+    disagreement.NAME: "The same detections under every evaluator",
+    transfer.NAME: "Trained on one data set, tested on another",
+    speed.NAME: "Accuracy against speed",
+    study.NAME: "Distill-DKP's tables and figure, on rendered people",
+    _PUBLISHED: "Numbers as the papers report them, never ranked with measured ones",
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Everything that the records say, by the path of its file."""
+
+    pages: Mapping[Path, str]
+    plots: Mapping[Path, Plot]
+
+
+def write_pages(folder: Path) -> list[Path]:
+    """Write every page and plot, remove those without records, and return the paths.
+
+    A plot is drawn again only when its numbers changed.
+
+    Args:
+        folder: holds `results/`, `speed/` and `published.csv`; the pages go there.
+
+    Raises:
+        InvalidInputError: a file of the same name is not ours; nothing is written.
+        RecordError: a record, an artifact or the csv is corrupt; nothing is written.
+        StorageError: the folder cannot be written.
+    """
+    found = rendered(folder)
+    check_replaceable(found.pages)
+    for path, text in found.pages.items():
+        write_atomically(path, text.encode())
+    for path, plot in found.plots.items():
+        if not is_current(path, plot):
+            write_plot(path, plot)
+    for path in _orphans(folder, found):
+        path.unlink()
+    return [*found.pages, *found.plots]
+
+
+def stale_pages(folder: Path) -> list[Path]:
+    """Return the pages and plots that differ from the records, or have none any more.
+
+    Raises:
+        InvalidInputError: a file of the same name is not ours.
+        RecordError: a record, an artifact or the csv is corrupt.
+    """
+    found = rendered(folder)
+    check_replaceable(found.pages)
+    stale = [
+        path for path, text in found.pages.items() if not path.is_file() or _text(path) != text
+    ]
+    stale += [path for path, plot in found.plots.items() if not is_current(path, plot)]
+    return stale + _orphans(folder, found)
+
+
+def check_replaceable(pages: Iterable[Path]) -> None:
+    """Check that no file in the place of a page was written by anybody else.
+
+    Raises:
+        InvalidInputError: one was, or its line that says so was removed.
+    """
+    for path in pages:
+        if path.exists() and not _is_ours(path):
+            raise InvalidInputError(
+                f"{path} was not written by kpbench leaderboard and is left as it is; "
+                "name another --folder, or move it away"
+            )
+
+
+def _is_ours(path: Path) -> bool:
+    text = _text(path) if path.is_file() else ""
+    return f"\n{GENERATED}" in text or text.startswith(PAGE_HEAD)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _orphans(folder: Path, found: Rendered) -> list[Path]:
+    others = (path for path in sorted(folder.glob("*.md")) if path not in found.pages)
+    pages = [path for path in others if _is_ours(path)]
+    plots = (path for path in sorted(folder.glob("*.png")) if path not in found.plots)
+    return pages + [path for path in plots if digest_in(path) is not None]
+
+
+def render(folder: Path) -> dict[Path, str]:
+    """Return the text of every page by its path."""
+    return dict(rendered(folder).pages)
+
+
+def rendered(folder: Path) -> Rendered:
+    """Return every page and plot.
+
+    These are an index, one page a protocol, `disagreement.md` of the runs whose predictions are
+    kept, `transfer.md` of the runs between protocols, `speed.md` of what was measured for speed,
+    `distill_dkp.md` of the study, and the numbers as papers report them.
+
+    Raises:
+        RecordError: a record, an artifact or the csv is corrupt.
+    """
+    results, published = folder / "results", folder / "published.csv"
+    boards = read_boards(results)
+    speeds = list(all_speed_records(folder / "speed"))
+    numbers = read_published(published) if published.is_file() else []
+    studied = read_study(results)
+    single = {
+        disagreement.NAME: disagreement.disagreement_page(results),
+        transfer.NAME: transfer.transfer_page(results),
+    }
+    further = {name: text for name, text in single.items() if text is not None}
+    further |= speed.pages(speeds, boards) | study.pages(studied, numbers)
+    if published.is_file():
+        further[_PUBLISHED] = render_published(numbers)
+    pages = {folder / name: text for name, text in further.items()}
+    for protocol in sorted({board.protocol for board in boards}):
+        here = [board for board in boards if board.protocol == protocol]
+        pages[folder / f"{protocol}.md"] = protocol_page(protocol, here)
+    plots = speed.plots(speeds, boards) | study.plots(studied)
+    return Rendered(
+        {folder / "README.md": _index(boards, list(further)), **pages},
+        {folder / name: plot for name, plot in plots.items()},
+    )
+
+
+def _index(boards: Sequence[Board], further: Sequence[str]) -> str:
+    lines = ["# Leaderboards", "", HEAD, EXPLAIN]
+    head = ["protocol", "recipe", "K", "device", "default evaluator", "first", "score", "seeds"]
+    lines += table(head, [_index_cells(board) for board in boards if not in_a_table(board, boards)])
+    lines += [f"- [{_FURTHER[name]}]({name})" for name in further]
+    return "\n".join([*lines, ""])
+
+
+def _index_cells(board: Board) -> list[str]:
+    ranks = board.ranks(board.evaluator)
+    first: list[Row] = [row for row in board.rows if ranks.get(row.label) == 1]
+    return [
+        f"[{board.protocol}]({board.protocol}.md) v{board.version}{settings(board.own_arguments)}",
+        board.recipe,
+        str(board.n_keypoints),
+        board.device,
+        f"`{board.evaluator}`",
+        ", ".join(row.label for row in first) or MISSING,
+        "; ".join(spread(row.values(board.evaluator)) for row in first) or MISSING,
+        str(len(board.seeds)),
+    ]

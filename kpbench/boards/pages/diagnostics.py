@@ -1,0 +1,97 @@
+"""Sections that say more about the rows of a board than one score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+
+from kpbench.boards.board import Board, Row
+from kpbench.boards.pages.markdown import MISSING, folded, number, percent, table
+from kpbench.diagnosis.equivariance import KINDS
+from kpbench.records.record import LabelPoint
+
+_EQUIVARIANCE = """\
+How far keypoints of a warped image lie from the warped keypoints of the image, in % of the image,
+mean over test images and seeds: rotations up to 30°, scales up to 1.25, shifts up to a tenth of the
+image, thin-plate splines, and the mirror image, where keypoints may change places. The mean shape,
+which ignores the image, shows how large the error of keypoints that never move is (none under the
+mirror: it is symmetric).
+"""
+_LABELS = """\
+`{evaluator}`, score in {unit} of a ridge regression fitted on few labelled images, its penalty
+chosen on these by leaving one out: mean over seeds and draws of the images, ± the standard
+deviation over draws.
+"""
+
+
+def landmark_section(board: Board, evaluator: str) -> list[str]:
+    """Return the score of each landmark alone, folded (Harris's thesis, Table 4.17)."""
+    complete = board.complete(evaluator)
+    runs = [run for row in complete for run in row.runs(evaluator)]
+    names = next((run.landmarks for run in runs if run.landmarks), ())
+    if not names:
+        return []
+    columns = [_by_landmark(row, evaluator, names) for row in complete]
+    cells = [[name, *column] for name, *column in zip(names, *columns, strict=True)]
+    score = board.example(evaluator)
+    head = [f"landmark ({score.unit})", *(row.label for row in complete)]
+    return folded("Each landmark alone, mean over seeds", table(head, cells))
+
+
+def _by_landmark(row: Row, evaluator: str, names: tuple[str, ...]) -> list[str]:
+    runs = [run for run in row.runs(evaluator) if run.landmarks == names]
+    if not runs:
+        return [MISSING] * len(names)
+    by_seed = [run.by_landmark() for run in runs]
+    return [number(_mean(seeds)) for seeds in zip(*by_seed, strict=True)]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def equivariance_section(board: Board) -> list[str]:
+    """Return what can be said of the keypoints without a label."""
+    if not any(record.equivariance for row in board.rows for record in row.scored):
+        return []
+    kinds = [*KINDS, "mirror"]
+    cells = []
+    for row in board.rows:
+        errors = [_mean([r.equivariance.get(kind) for r in row.scored]) for kind in kinds]
+        hits = row.mean_of(lambda record: record.foreground_hits)
+        cells.append([row.label, *map(number, errors), percent(hits)])
+    lines = ["### Equivariance", "", *_EQUIVARIANCE.splitlines(), ""]
+    return [*lines, *table(["method", *kinds, "on the object"], cells)]
+
+
+def label_section(board: Board) -> list[str]:
+    """Return the label-efficiency curves."""
+    curves = {
+        row.label: [r.label_efficiency for r in row.scored if r.label_efficiency is not None]
+        for row in board.rows
+    }
+    known = [curve for found in curves.values() for curve in found]
+    if not known:
+        return []
+    evaluator = known[0].evaluator
+    points: dict[str, dict[int, list[LabelPoint]]] = {label: {} for label in curves}
+    for label, found in curves.items():
+        for point in (p for curve in found if curve.evaluator == evaluator for p in curve.points):
+            points[label].setdefault(point.n_labelled, []).append(point)
+    counts = sorted({n for of_row in points.values() for n in of_row})
+    cells = [
+        [label, *(_point(of_row.get(n, [])) for n in counts)] for label, of_row in points.items()
+    ]
+    text = _LABELS.format(evaluator=evaluator, unit=board.example(evaluator).unit)
+    lines = ["### Label efficiency", "", *text.splitlines(), ""]
+    return [*lines, *table(["method", *(f"{n:,} labels" for n in counts)], cells)]
+
+
+def _point(seeds: list[LabelPoint]) -> str:
+    if not seeds:
+        return MISSING
+    text = number(mean(point.mean for point in seeds))
+    if all(point.n_draws == 1 for point in seeds):
+        return text
+    return f"{text} ± {number(mean(point.sd**2 for point in seeds) ** 0.5)}"

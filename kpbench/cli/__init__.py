@@ -1,0 +1,4 @@
+"""The command line: arguments, commands and what they print.
+
+Thin: what decides anything lies below.
+"""

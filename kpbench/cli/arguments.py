@@ -1,0 +1,161 @@
+"""The values of command-line options, parsed and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kpbench.errors import InvalidInputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from kpbench.api import Device, Recipe
+    from kpbench.running.resolve import Settings
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds in "0", "0-2" or "0,3,5-7".
+
+    Raises:
+        InvalidInputError: anything else.
+
+    Example:
+        >>> parse_seeds("0,3,5-7")
+        [0, 3, 5, 6, 7]
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if (
+            not first.isdigit()
+            or (dash and not last.isdigit())
+            or (dash and int(last) < int(first))
+        ):
+            raise InvalidInputError(f"--seeds {text!r}: write 0, 0-2 or 0,3,5-7")
+        seeds += range(int(first), int(last or first) + 1)
+    return sorted(set(seeds))
+
+
+def parse_overrides(items: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return {"autolink": {"steps": 9}} for ["autolink.steps=9"]; values are JSON or text."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in items:
+        target, equals, text = item.partition("=")
+        method, dot, name = target.partition(".")
+        if not (equals and dot and method and name):
+            raise InvalidInputError(f"--set {item!r}: write METHOD.NAME=VALUE")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found.setdefault(method, {})[name] = value
+    return found
+
+
+def parse_recipe(name: str) -> Recipe:
+    """Return the recipe of that name."""
+    from kpbench.api import RECIPES
+
+    for recipe in RECIPES:
+        if recipe == name:
+            return recipe
+    raise UnknownNameError.of("recipe", name, RECIPES)
+
+
+def parse_device(name: str) -> Device:
+    """Return "cpu" or "cuda"; "auto" takes a GPU where one works."""
+    if name == "cpu":
+        return "cpu"
+    if name not in ("auto", "cuda"):
+        raise UnknownNameError.of("device", name, ("auto", "cpu", "cuda"))
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "cuda":
+        raise InvalidInputError("no CUDA device works here; use --device cpu")
+    return "cpu"
+
+
+def parse_precision(name: str, device: Device) -> str:
+    """Return what to compute in; "auto" is float32 on a CPU and bfloat16 on a GPU."""
+    if name == "auto":
+        return "bf16-mixed" if device == "cuda" else "32-true"
+    check_precision(device, name)
+    return name
+
+
+def check_precision(device: Device, name: str) -> None:
+    """Check that a device computes in a precision.
+
+    Raises:
+        UnknownNameError: there is no such precision.
+        InvalidInputError: the device cannot.
+    """
+    from kpbench.api import PRECISIONS
+
+    if name not in PRECISIONS:
+        raise UnknownNameError.of("precision", name, PRECISIONS)
+    if parse_device(device) == "cpu" and name == "16-mixed":
+        raise InvalidInputError("precision 16-mixed needs --device cuda; use bf16-mixed or 32-true")
+
+
+def check_role(name: str) -> None:
+    """Check that a protocol takes this role.
+
+    Raises:
+        UnknownNameError: none does.
+    """
+    from kpbench.registry import available, load_protocol
+
+    roles = {load_protocol(protocol).role for protocol in available("protocols")}
+    if name not in roles:
+        raise UnknownNameError.of("role", name, roles)
+
+
+def check_taking_part(settings: Settings, names: Collection[str]) -> None:
+    """Check that what is set belongs to methods and protocols that take part.
+
+    Args:
+        settings: with parameters and arguments.
+        names: of the methods and protocols that take part.
+
+    Raises:
+        InvalidInputError: what is set for another would change nothing; names it.
+    """
+    for name in (*settings.overrides, *settings.arguments):
+        if name not in names:
+            raise InvalidInputError(
+                f"--set {name}.…: {name} does not take part here; leave it out, or name one of "
+                f"{', '.join(sorted(names))}"
+            )
+
+
+def settings_from(
+    results: Path,
+    recipe: str,
+    device: str,
+    precision: str = "auto",
+    rerun: bool = False,
+    overrides: Sequence[str] = (),
+) -> Settings:
+    """Return the settings of a run, names and values checked."""
+    from kpbench.registry import available
+    from kpbench.running.resolve import Settings
+
+    methods, protocols = available("methods"), available("protocols")
+    chosen = parse_overrides(overrides)
+    for name in chosen:
+        if name not in methods and name not in protocols:
+            raise UnknownNameError.of("method or protocol", name, [*methods, *protocols])
+    where = parse_device(device)
+    return Settings(
+        results,
+        parse_recipe(recipe),
+        where,
+        parse_precision(precision, where),
+        rerun,
+        overrides={name: values for name, values in chosen.items() if name in methods},
+        arguments={name: values for name, values in chosen.items() if name not in methods},
+    )

@@ -1,6 +1,0 @@
-"""Depth maps estimated from RGB, for data sets that have none: models, inference, files."""
-
-from kpbench.depth.models import MODELS, DepthModel
-from kpbench.depth.store import compute_depth, depth_fingerprint, load_depth
-
-__all__ = ["MODELS", "DepthModel", "compute_depth", "depth_fingerprint", "load_depth"]

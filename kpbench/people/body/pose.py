@@ -1,0 +1,144 @@
+"""From a motion to the rotation of every bone of the body model.
+
+A bone is rotated by a world rotation from its rest orientation. The body rests in an A-pose with
+bent elbows, the motion's actor with straight hanging limbs, so that every limb is first turned from
+the direction it has in this body to straight down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kpbench.api import Array
+from kpbench.people.body.motion import Motion, pick, pick_pair
+from kpbench.people.body.rotations import (
+    fraction,
+    from_rotation_vector,
+    orthonormal_frame,
+)
+
+UPPER_BODY = ("chest", "neck", "r_shoulder", "r_elbow", "l_shoulder", "l_elbow")
+UPPER_BODY_MIX = 0.4
+"""Share of people whose upper body comes from another clip of the same half."""
+_JITTER = {
+    "root": 0.04, "chest": 0.07, "neck": 0.15, "r_shoulder": 0.15, "l_shoulder": 0.15,
+    "r_hip": 0.06, "l_hip": 0.06, "r_ankle": 0.05, "l_ankle": 0.05,
+}  # fmt: skip
+"""Standard deviation in radians; hinges (knees, elbows) are left as recorded."""
+_DEVIATIONS = np.repeat(list(_JITTER.values()), 3).reshape(-1, 3)
+WRIST_TWIST = 0.35
+"""Largest random turn of the wrist about the forearm, radians."""
+
+_LATERAL = np.array([1.0, 0.0, 0.0])
+_DOWN = np.array([0.0, 0.0, -1.0])
+_SPINE = {"spine05": 0.2, "spine04": 0.45, "spine03": 0.75, "spine02": 1.0, "spine01": 1.0}
+_NECK = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75, "head": 1.0}
+
+
+def sample_poses(rng: np.random.Generator, clips: Sequence[str]) -> tuple[Motion, str]:
+    """Draw the two poses of a frame pair.
+
+    Returns:
+        The two poses as a motion of length 2, and the name of the clip of the lower body.
+    """
+    found, name = pick(rng, clips)
+    pair = pick_pair(rng, found)
+    local = dict(pair.local)
+    if rng.random() < UPPER_BODY_MIX:
+        other = pick_pair(rng, pick(rng, clips)[0])
+        local.update({joint: other.local[joint] for joint in UPPER_BODY})
+    turns = from_rotation_vector(rng.normal(0, _DEVIATIONS))
+    for joint, turn in zip(_JITTER, turns, strict=True):
+        local[joint] = local[joint] @ turn
+    return Motion(local, pair.position), name
+
+
+def _limb_to_down(limb: Array, hinge: Array) -> Array:
+    target = orthonormal_frame(_DOWN, _LATERAL)
+    return target @ np.swapaxes(orthonormal_frame(limb, hinge), -1, -2)
+
+
+def _transposed(matrix: Array) -> Array:
+    return np.swapaxes(matrix, -1, -2)
+
+
+def _leg(
+    side: str, root: Array, local: Mapping[str, Array], head: Mapping[str, Array]
+) -> dict[str, Array]:
+    s, upper = side.lower(), side.upper()
+    hip, knee, ankle = (head[f"{bone}.{upper}"] for bone in ("upperleg01", "lowerleg01", "foot"))
+    lateral = np.broadcast_to(_LATERAL, hip.shape)
+    thigh_motion = root @ local[f"{s}_hip"]
+    shin_motion = thigh_motion @ local[f"{s}_knee"]
+    thigh = thigh_motion @ _limb_to_down(knee - hip, lateral)
+    shin = shin_motion @ _limb_to_down(ankle - knee, lateral)
+    return {
+        f"pelvis.{upper}": root,
+        f"upperleg01.{upper}": thigh,
+        f"upperleg02.{upper}": thigh,
+        f"lowerleg01.{upper}": shin,
+        f"lowerleg02.{upper}": shin,
+        f"foot.{upper}": shin_motion @ local[f"{s}_ankle"],
+    }
+
+
+def _arm(
+    side: str, chest: Array, local: Mapping[str, Array], head: Mapping[str, Array], twist: Array
+) -> dict[str, Array]:
+    s, upper = side.lower(), side.upper()
+    shoulder, elbow, wrist = (
+        head[f"{bone}.{upper}"] for bone in ("upperarm01", "lowerarm01", "wrist")
+    )
+    hinge = np.cross(elbow - shoulder, wrist - elbow)
+    hinge = hinge * np.sign(hinge[..., :1])
+    upper_motion = chest @ local[f"{s}_shoulder"]
+    upper_arm = upper_motion @ _limb_to_down(elbow - shoulder, hinge)
+    forearm = upper_motion @ local[f"{s}_elbow"] @ _limb_to_down(wrist - elbow, hinge)
+    raised = _transposed(chest) @ upper_arm
+    along = (wrist - elbow) / np.linalg.norm(wrist - elbow, axis=-1, keepdims=True)
+    return {
+        f"clavicle.{upper}": chest @ fraction(raised, 0.10),
+        f"shoulder01.{upper}": chest @ fraction(raised, 0.30),
+        f"upperarm01.{upper}": upper_arm,
+        f"upperarm02.{upper}": upper_arm,
+        f"lowerarm01.{upper}": forearm,
+        f"lowerarm02.{upper}": forearm @ from_rotation_vector(along * twist[..., None] / 2),
+        f"wrist.{upper}": forearm @ from_rotation_vector(along * twist[..., None]),
+    }
+
+
+def bone_rotations(
+    local: Mapping[str, Array],
+    heads: Array,
+    twist: Array,
+    *,
+    bones: Sequence[str],
+    parents: Sequence[int],
+) -> Array:
+    """Return the world rotation of every bone from its rest orientation.
+
+    Args:
+        local: joint name -> (B, 3, 3), as in `Motion.local`.
+        heads: (B, N, 3) heads of the bones at rest, metres.
+        twist: (B, 2) turn of the left and the right wrist, radians.
+        bones: names of the N bones.
+        parents: index of each bone's parent; bones not driven by the motion follow it.
+
+    Returns:
+        (B, N, 3, 3) float64.
+    """
+    head = {name: heads[:, i] for i, name in enumerate(bones)}
+    root = local["root"]
+    chest = root @ local["chest"]
+    driven = {"root": root}
+    driven |= {bone: root @ fraction(local["chest"], t) for bone, t in _SPINE.items()}
+    driven |= {bone: chest @ fraction(local["neck"], t) for bone, t in _NECK.items()}
+    for column, side in enumerate("LR"):
+        driven |= _leg(side, root, local, head)
+        driven |= _arm(side, chest, local, head, twist[:, column])
+    world: list[Array] = []
+    for name, parent in zip(bones, parents, strict=True):
+        world.append(driven[name] if name in driven else world[parent])
+    return np.stack(world, axis=1)

@@ -1,0 +1,1 @@
+"""CelebA: faces of celebrities, aligned and as photographed, tested on MAFL."""

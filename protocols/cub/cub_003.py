@@ -1,0 +1,20 @@
+"""CUB's class 003: sooty albatrosses, learnt from about 30 images."""
+
+from __future__ import annotations
+
+from kpbench.api import EvaluationProtocol
+from kpbench.data.protocol import RealProtocol
+
+from .reader import PARTS, Cub
+
+PLUGIN: EvaluationProtocol = RealProtocol(
+    name="cub_003",
+    description="Sooty albatrosses; where are the 15 parts that can be seen?",
+    paper="Hedlin et al., StableKeypoints, CVPR 2024",
+    role="cub",
+    n_keypoints=4,
+    landmarks=PARTS,
+    evaluator="cub/autolink",
+    source=Cub(classes="003", split="official"),
+    published={"discovery": 30, "regression": 30, "test": 28},
+)

@@ -1,0 +1,1 @@
+"""DeepFashion: full bodies of models before white."""

@@ -1,0 +1,24 @@
+"""Human3.6M without background: gray as AutoLink, or black as StableKeypoints, an argument.
+
+K as StableKeypoints' Table 3; split and sizes as AutoLink.
+"""
+
+from __future__ import annotations
+
+from kpbench.api import EvaluationProtocol
+from kpbench.data.protocol import RealProtocol
+
+from .reader import JOINTS, PUBLISHED, Human36m
+
+PLUGIN: EvaluationProtocol = RealProtocol(
+    name="human36m",
+    description="People cut out by their masks and cropped to 128 px; where are their 32 joints?",
+    paper="He et al., AutoLink, NeurIPS 2022",
+    role="human36m",
+    n_keypoints=16,
+    landmarks=JOINTS,
+    evaluator="human36m/autolink_fixed",
+    source=Human36m(background="gray"),
+    published=PUBLISHED,
+    signals=("depth", "mask"),
+)

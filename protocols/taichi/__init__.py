@@ -1,0 +1,1 @@
+"""Tai-Chi-HD: people doing Tai Chi in videos of all kinds."""

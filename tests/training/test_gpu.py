@@ -1,0 +1,169 @@
+"""What a training does on a GPU, as far as that shows without one.
+
+Fake tensors know their device and shape but hold no numbers: whatever mixes devices, or needs a
+number on the CPU and so waits for the GPU, fails on them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensor,
+    FakeTensorMode,
+)
+
+from kpbench.api import FitContext, ImageSet
+from kpbench.nn import images as training_data
+from kpbench.training import loop
+
+TRAINED = ("autolink", "depth_teacher", "distill_dkp")
+K = 5
+
+
+def plugin(name: str, **overrides: Any) -> Any:
+    module = importlib.import_module(f"kpbench_methods.{name}")
+    return module.PLUGIN.configured(role="human36m", recipe="smoke", overrides=overrides)
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (12, 32, 32, 3)).astype(np.uint8)
+    return ImageSet(rgb, depth=rng.integers(0, 4000, (12, 32, 32)).astype(np.uint16))
+
+
+@pytest.fixture(scope="module")
+def teacher(images: ImageSet) -> Any:
+    return fitted("depth_teacher", images, None)
+
+
+def fitted(name: str, images: ImageSet, teacher: Any, **settings: Any) -> Any:
+    method = plugin(name)
+    context = FitContext(**settings, dependency=teacher if name == "distill_dkp" else None)
+    method.fit(images.restricted(method.needs), n_keypoints=K, seed=0, context=context)
+    return method
+
+
+class TestOneGraph:
+    @pytest.mark.parametrize("name", TRAINED)
+    def test_compiled_networks_train_as_they_are(
+        self, name: str, images: ImageSet, teacher: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        losses: list[float] = []
+
+        def note(done: int, total: int, text: str) -> None:
+            losses.append(float(text.removeprefix("loss ")))
+
+        fitted(name, images, teacher, progress=note)
+        plain = losses.copy()
+        losses.clear()
+        compiled: list[Any] = []
+
+        def compile_without_a_compiler(network: Any, **how: Any) -> Any:
+            compiled.append(network)
+            return torch_compile(network, backend="aot_eager", **how)
+
+        torch_compile = torch.compile
+        monkeypatch.setattr(torch, "compile", compile_without_a_compiler)
+        module = importlib.import_module("kpbench_methods._autolink_training")
+        monkeypatch.setattr(module, "compiles", lambda device, visited: True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*uncompiled")
+            fitted(name, images, teacher, progress=note)
+        # detector, decoder and perceptual distance, what is wanted, and what the teacher says
+        assert len(compiled) == (5 if name == "distill_dkp" else 4)
+        assert len(plain) == 3
+        np.testing.assert_allclose(losses, plain, atol=0.0011)  # they are printed to 0.001
+
+
+class TestOnAFakeGpu:
+    """Forward passes alone: autograd asks the driver for a GPU."""
+
+    @pytest.fixture
+    def mode(self, monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
+        mode = FakeTensorMode(allow_non_fake_inputs=False)
+
+        def fake(tensor: Tensor) -> Tensor:
+            return tensor if isinstance(tensor, FakeTensor) else mode.from_tensor(tensor)
+
+        def apply(module: nn.Module, change: Callable[[Tensor], Tensor], *_: Any) -> nn.Module:
+            with mode:
+                for part in module.modules():
+                    for name, old in part._parameters.items():
+                        if old is not None:
+                            moved = change(fake(old).detach())
+                            part._parameters[name] = nn.Parameter(moved, old.requires_grad)
+                    for name, value in part._buffers.items():
+                        if value is not None:
+                            part._buffers[name] = change(fake(value))
+            return module
+
+        monkeypatch.setattr(nn.Module, "_apply", apply)
+        monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+        monkeypatch.setattr(training_data, "_order", training_data._order.__wrapped__)
+        return mode
+
+    @pytest.mark.parametrize("kept", [False, True])
+    @pytest.mark.parametrize("name", TRAINED)
+    def test_a_step_mixes_no_devices_and_waits_for_nothing(
+        self,
+        name: str,
+        kept: bool,
+        images: ImageSet,
+        teacher: Any,
+        mode: FakeTensorMode,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        losses: list[Tensor] = []
+
+        def take_steps(
+            module: nn.Module,
+            objective: loop.Objective,
+            data: Mapping[str, Tensor],
+            schedule: loop.Schedule,
+            context: FitContext,
+            *,
+            frozen: Any,
+            settings: Any,
+        ) -> None:
+            with mode:
+                placed = {name: mode.from_tensor(t).to("cuda") for name, t in data.items()}
+                module.to("cuda").train()
+                batches = loop._Batches(placed, frozen, schedule, "cuda")
+                for each in batches.outputs.values():
+                    each.worthwhile = kept
+                watch = loop._Losses(steps=99, every=50)
+                for step in range(3):
+                    losses.append(objective(*batches.of(step)))
+                    watch.add(step + 1, losses[-1])
+                assert all((each.known is not None) is kept for each in batches.outputs.values())
+            raise _EnoughError
+
+        monkeypatch.setattr(loop, "fit_module", take_steps)
+        module = importlib.import_module("kpbench_methods._autolink_training")
+        # it copies networks, which fake ones do not survive
+        monkeypatch.setattr(module.Distillation, "check", lambda *_: None)
+        with pytest.raises(_EnoughError):
+            fitted(name, images, teacher, device="cuda")
+        assert [loss.device.type for loss in losses] == ["cuda"] * 3
+
+    def test_it_would_notice(self, mode: FakeTensorMode) -> None:
+        with mode:
+            there = torch.ones(3, device="cuda")
+            with pytest.raises(Exception, match="device"):
+                there + torch.ones(3)
+            with pytest.raises(DataDependentOutputException):
+                float(there.sum())
+
+
+class _EnoughError(Exception):
+    """The steps were taken."""
