@@ -13,7 +13,7 @@ import numpy.typing as npt
 from kpbench.errors import ContractError, InvalidInputError
 
 if TYPE_CHECKING:
-    from kpbench.api import Method
+    from kpbench.contracts.method import Method
 
 Array = npt.NDArray[Any]
 Signal = Literal["depth", "mask", "frames"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kpbench.api import Array
+from kpbench.contracts.types import Array
 from kpbench.errors import DataError, MissingPackageError
 from kpbench.files.contents import MEBI
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kpbench.api import Array
+from kpbench.contracts.types import Array
 from kpbench.errors import DataError
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from kpbench.api import Array
+from kpbench.contracts.types import Array
 
 DEEP = 100
 """Tuples within each other, at most."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from kpbench.api import Array
+from kpbench.contracts.types import Array
 from kpbench.errors import DataError
 from kpbench.files.contents import MEBI, read_bytes
 

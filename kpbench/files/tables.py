@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kpbench.api import Array
+from kpbench.contracts.types import Array
 from kpbench.errors import DataError
 from kpbench.files.contents import MEBI, read_text
 

@@ -12,7 +12,8 @@ from kpbench.api import Array, ImageSet, Method, MethodBase, Progress, no_progre
 from kpbench.data.variants import configured
 from kpbench.errors import CheckpointError, ExportError
 from kpbench.files.atomic import write_atomically
-from kpbench.records.checkpoint import content_hash, load_model, write_checkpoint
+from kpbench.files.checkpoint import content_hash, write_checkpoint
+from kpbench.records.model import load_model
 from kpbench.records.record import Record
 from kpbench.records.shipped import RECORD
 

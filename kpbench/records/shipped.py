@@ -19,7 +19,7 @@ from kpbench.errors import (
     KpbenchError,
     MissingWeightsError,
 )
-from kpbench.records.checkpoint import content_hash, read_about, read_arrays
+from kpbench.files.checkpoint import content_hash, read_about, read_arrays
 from kpbench.records.find import described, find_run
 from kpbench.records.record import Identity, Record, parse_record
 from kpbench.registry import available, find

@@ -18,7 +18,7 @@ from pathlib import Path
 from kpbench.api import Progress, no_progress
 from kpbench.errors import ProcessDiedError
 from kpbench.files.atomic import check_writable
-from kpbench.records.checkpoint import checkpoint_hash
+from kpbench.files.checkpoint import checkpoint_hash
 from kpbench.running.execute import Outcome, Runner, evaluate
 from kpbench.running.plan import Cell
 from kpbench.running.provenance import now

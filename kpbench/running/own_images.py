@@ -18,7 +18,7 @@ from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress
 from kpbench.boards.overlay import overlay
 from kpbench.errors import InvalidInputError
 from kpbench.files.atomic import check_writable, write_atomically
-from kpbench.records.checkpoint import load_model
+from kpbench.records.model import load_model
 from kpbench.registry import load_method
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from kpbench.api import (
 )
 from kpbench.data.variants import configured
 from kpbench.errors import InvalidInputError, MissingWeightsError
-from kpbench.records.checkpoint import checkpoint_hash
+from kpbench.files.checkpoint import checkpoint_hash
 from kpbench.records.record import Identity
 from kpbench.records.shipped import Shipped, find_shipped
 from kpbench.registry import find, load_method

@@ -98,7 +98,7 @@ def _train(torch_home: str | None, case: Case, dependency: Path | None) -> Train
     _ready(torch_home)
     teacher = None
     if dependency is not None:
-        from kpbench.records.checkpoint import load_model
+        from kpbench.records.model import load_model
 
         teacher = load_model(dependency)
     images = case.training_set()

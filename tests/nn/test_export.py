@@ -21,7 +21,7 @@ from kpbench.errors import ExportError, MissingPackageError
 from kpbench.nn.export import export_onnx, export_torch
 from kpbench.nn.image_detector import ImageDetector
 from kpbench.nn.images import resized
-from kpbench.records.checkpoint import load_model
+from kpbench.records.model import load_model
 from kpbench.records.record import parse_record
 from kpbench.records.ship import export_weights
 from kpbench.registry import load_method

@@ -18,7 +18,7 @@ from kpbench.api import Array
 from kpbench.data.sample import read_sample
 from kpbench.data.source import Source
 from kpbench.errors import CheckpointError, DataError, InvalidInputError
-from kpbench.records.checkpoint import read_checkpoint
+from kpbench.files.checkpoint import read_checkpoint
 from kpbench.registry import load_method
 from kpbench.scoring.evaluators import Detections, evaluate, evaluators_of, get_evaluator
 from kpbench_protocols.celeba.reader import CelebaAligned, CelebaWild

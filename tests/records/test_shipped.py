@@ -22,9 +22,10 @@ from kpbench.boards.leaderboard import render
 from kpbench.boards.pages import picture
 from kpbench.cli.main import main
 from kpbench.errors import CheckpointError, ExportError, MissingWeightsError, RecordError
+from kpbench.files.checkpoint import ABOUT, ARRAYS, content_hash, write_checkpoint
 from kpbench.records import ship as export_weights
 from kpbench.records import shipped as pretrained
-from kpbench.records.checkpoint import ABOUT, ARRAYS, content_hash, load_model, write_checkpoint
+from kpbench.records.model import load_model
 from kpbench.records.record import Record, all_records
 from kpbench.records.ship import BOUND, halved
 from kpbench.records.shipped import Shipped, all_shipped, find_model, find_shipped

@@ -16,7 +16,8 @@ from kpbench.api import FitContext, Keypoints, Method, no_progress
 from kpbench.boards.overlay import LONGEST, SIDE, overlay, strong_edges
 from kpbench.cli.main import main
 from kpbench.errors import InvalidInputError
-from kpbench.records.checkpoint import content_hash, load_model
+from kpbench.files.checkpoint import content_hash
+from kpbench.records.model import load_model
 from kpbench.registry import load_method
 from kpbench.running import own_images
 from kpbench.running.own_images import read_image

@@ -15,7 +15,7 @@ from kpbench.api import Array, ExportableMethod, ImageSet, Keypoints, Method, Pr
 from kpbench.boards.overlay import strong_edges
 from kpbench.data.packing.packed import evenly_spaced
 from kpbench.files.atomic import write_atomically
-from kpbench.records.checkpoint import load_model
+from kpbench.records.model import load_model
 from kpbench.records.shipped import Shipped, find_shipped
 from kpbench.registry import load_protocol
 

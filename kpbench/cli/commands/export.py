@@ -84,7 +84,7 @@ def picture(
 
 def _fitted(name: str, folder: Path) -> tuple[Method, ImageSet]:
     """Return the method and images on which what it is exported to is compared with it."""
-    from kpbench.records.checkpoint import load_model
+    from kpbench.records.model import load_model
     from kpbench.registry import load_protocol
 
     fitted = load_model(folder)

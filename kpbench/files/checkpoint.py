@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kpbench.api import Array, Method
+from kpbench.contracts.method import Method
+from kpbench.contracts.types import Array
 from kpbench.errors import CheckpointError
 from kpbench.files.atomic import write_atomically
-from kpbench.registry import load_method
 
 ARRAYS, ABOUT = "state.safetensors", "method.json"
 
@@ -111,24 +111,6 @@ def _missing(folder: Path, name: str) -> CheckpointError:
     return CheckpointError(
         f"no checkpoint in {folder}: {name} is missing; train the method first (kpbench train)"
     )
-
-
-def load_model(folder: Path) -> Method:
-    """Load a trained method, whichever it is, from its folder.
-
-    Raises:
-        CheckpointError: the folder holds no usable checkpoint.
-        UnknownNameError: its method is not installed, or has no such parameter any more.
-    """
-    try:
-        about = read_about(folder)
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder} holds no trained model: {error}") from error
-    method = load_method(str(about["method"])).configured(
-        role="", recipe="quick", overrides=about["params"]
-    )
-    method.load(folder)
-    return method
 
 
 def content_hash(state: Mapping[str, Array]) -> str:
