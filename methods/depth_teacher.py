@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kpbench.api import Array, ImageSet, Method
+from kpbench import Array, ImageSet, Method
 
-from ._detectors import AutoLinkMethod
+from .autolink import AutoLink
 
 _NEAREST, _FURTHEST = 255, 64
 
@@ -43,7 +43,7 @@ def inverse_depth(depth: Array) -> Array:
 
 
 @dataclass
-class DepthTeacher(AutoLinkMethod):
+class DepthTeacher(AutoLink):
     """AutoLink on depth maps, while training and at prediction (Distill-DKP section 3.2).
 
     The paper estimates depth from RGB with MiDaS; here it is what the data set provides.

@@ -4,22 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kpbench.api import FitContext, ImageSet, Method
+from torch import Tensor
 
-from ._detectors import DetectorMethod
+from kpbench import FitContext, ImageSet, Method, NetworkMethod
+from kpbench.nn import Detection, Detector, initialise
+
+from .autolink import RECIPES as TRAINED
+from .autolink import check_sizes
+
+RECIPES = {
+    recipe: {name: values[name] for name in ("image_size", "detector_width")}
+    for recipe, values in TRAINED.items()
+}
+"""AutoLink's, so that the architecture is the same."""
 
 
 @dataclass
-class RandomDetector(DetectorMethod):
-    """What the architecture gives away: a method must beat it to have learnt anything."""
+class RandomDetector(NetworkMethod):
+    """What the architecture gives away: a method must beat it to have learnt anything.
+
+    Attributes:
+        detector_width: channels after the first block of the detector.
+    """
 
     name = "random_detector"
+    recipes = RECIPES
+    told_by = "head.bias"
+
+    detector_width: int = 64
+
+    def check(self, n_keypoints: int) -> None:
+        """Reject what the detector cannot be built with; see `check_sizes`."""
+        check_sizes(self, n_keypoints)
+
+    def network(self, n_keypoints: int) -> Detector:
+        """Return the detector with random weights."""
+        detector = Detector(n_keypoints, self.detector_width)
+        initialise(detector)
+        return detector
+
+    def keypoints(self, network: Detector, images: Tensor) -> Detection:
+        """Detect keypoints as AutoLink does."""
+        found: Detection = network(images)
+        return found
 
     def fit(self, images: ImageSet, *, n_keypoints: int, seed: int, context: FitContext) -> None:
         """Draw the weights; ignores the images."""
-        from ._autolink_training import random_detector
-
-        self._detector = random_detector(self, n_keypoints, seed).to(context.device)
+        self.keep(self.built(n_keypoints, seed).to(context.device), n_keypoints)
 
 
 PLUGIN: Method = RandomDetector()

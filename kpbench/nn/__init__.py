@@ -1,9 +1,13 @@
-"""Differentiable parts that methods share."""
+"""Differentiable parts that methods share, and what makes networks fast.
+
+Only what several methods use may enter; what one method is made of lies in its own file.
+"""
 
 from kpbench.nn.decoder import UNet
-from kpbench.nn.detector import Detection, Detector, frozen_detector, initialise
+from kpbench.nn.detector import Detection, Detector, initialise
 from kpbench.nn.edge_map.edges import edge_map
-from kpbench.nn.edge_map.reference import edge_ends, edge_map_reference
+from kpbench.nn.edge_map.segments import edge_ends
+from kpbench.nn.fast import for_prediction
 from kpbench.nn.masking import random_grid_mask
 from kpbench.nn.perceptual import BACKBONES, PerceptualLoss
 from kpbench.nn.soft_argmax import soft_argmax
@@ -16,8 +20,7 @@ __all__ = [
     "UNet",
     "edge_ends",
     "edge_map",
-    "edge_map_reference",
-    "frozen_detector",
+    "for_prediction",
     "initialise",
     "random_grid_mask",
     "soft_argmax",

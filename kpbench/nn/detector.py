@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from kpbench.nn.fast import is_plain
 from kpbench.nn.resize import Resize
 from kpbench.nn.soft_argmax import soft_argmax
 
@@ -35,7 +31,7 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
 
 def leaky_relu() -> nn.LeakyReLU:
     """Return AutoLink's activation; it overwrites its input, which nothing else may need."""
-    return nn.LeakyReLU(SLOPE, inplace=not is_plain())
+    return nn.LeakyReLU(SLOPE, inplace=True)
 
 
 class HalvingConv(nn.Conv2d):
@@ -48,13 +44,9 @@ class HalvingConv(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int) -> None:
         """Build a 3 x 3 convolution."""
         super().__init__(inputs, outputs, 3, padding=1)
-        self.halve = Resize(0.5) if is_plain() else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H/2, W/2); H and W are even."""
-        if self.halve is not None:
-            halved: Tensor = self.halve(super().forward(x))
-            return halved
         # The mean of the kernel at four places, zero outside.
         kernel = avg_pool2d(self.weight, 2, stride=1, padding=1)
         return conv2d(x, kernel, self.bias, stride=2, padding=1)
@@ -127,26 +119,3 @@ class Detector(nn.Module):
         x = transposed_conv = self.up[0](x)
         logits = self.head(self.up[1](x))
         return Detection(soft_argmax(logits), logits, resnet, transposed_conv)
-
-
-def frozen_detector(detector: Detector) -> Detector:
-    """Return a copy for prediction alone: evaluation mode, batch norms put into convolutions.
-
-    It computes what `detector.eval()` does, up to rounding. Channels lie last.
-    """
-    detector = copy.deepcopy(detector).eval().requires_grad_(False)
-    if not is_plain():
-        for layers in detector.modules():
-            if isinstance(layers, nn.Sequential):
-                _fold(layers)
-    return detector.to(memory_format=torch.channels_last)
-
-
-def _fold(layers: nn.Sequential) -> None:
-    convolution = ""
-    for name, layer in list(layers.named_children()):
-        if isinstance(layer, nn.Conv2d):
-            convolution = name
-        elif isinstance(layer, nn.BatchNorm2d):
-            setattr(layers, convolution, fuse_conv_bn_eval(getattr(layers, convolution), layer))
-            setattr(layers, name, nn.Identity())

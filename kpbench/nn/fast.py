@@ -1,48 +1,22 @@
-"""What makes training faster, what decides over it, and a switch that turns all of it off."""
+"""What makes networks faster, and what decides over it."""
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import warnings
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
-_PLAIN = ContextVar("kpbench_plain_training", default=False)
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 LARGE_STEP = 2**18
 """Pixels a step: from here on a second thread of a CPU helps more than it costs."""
 
 LONG_TRAINING = 2**31
 """Pixels a training: from here on minutes of compiling are worth it."""
-
-
-@contextlib.contextmanager
-def plain() -> Iterator[None]:
-    """Build networks and train without any speed-up inside this context.
-
-    Every speed-up must keep the loss curve, up to the order of floating-point sums. Inside this
-    context nothing is cached, folded, fused or compiled and the edge map is its naive formula, so a
-    training here is what a fast one is compared with.
-
-    Example:
-        >>> with plain():
-        ...     is_plain()
-        True
-        >>> is_plain()
-        False
-    """
-    token = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(token)
-
-
-def is_plain() -> bool:
-    """Return whether speed-ups are off, see `plain`."""
-    return _PLAIN.get()
 
 
 def cpu_threads(batch_size: int, pixels: int) -> int:
@@ -70,24 +44,16 @@ def compiles(device: str, visited_pixels: int) -> bool:
         device: of the training; on a CPU, compiling needs a C++ compiler that users may not have.
         visited_pixels: steps times images a step times pixels of an image.
     """
-    return (
-        device == "cuda"
-        and visited_pixels >= LONG_TRAINING
-        and find_spec("triton") is not None
-        and not is_plain()
-    )
+    return device == "cuda" and visited_pixels >= LONG_TRAINING and find_spec("triton") is not None
 
 
-def compiled(network: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
-    """Return the network as one graph, compiled at its first call, or as it is if not wanted.
+def compiled(network: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the network as one graph, compiled at its first call.
 
     Inputs keep their shapes while training. A network that cannot be compiled on this machine runs
     as it is, with a warning; its backward pass is compiled at the first call, too, so that this is
     known by then.
     """
-    if not wanted:
-        return network
-    import torch
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
     from torch._functorch import config
 
@@ -96,7 +62,7 @@ def compiled(network: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
 
     def call(*inputs: Any) -> Any:
         nonlocal usable
-        if usable:
+        if usable and not torch.compiler.is_compiling():  # else it becomes part of that graph
             try:
                 with config.patch(force_non_lazy_backward_lowering=True):
                     return fast(*inputs)
@@ -107,3 +73,31 @@ def compiled(network: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
         return network(*inputs)
 
     return call
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def for_prediction(network: Network) -> Network:
+    """Return a copy for prediction alone: evaluation mode, batch norms put into convolutions.
+
+    It computes what `network.eval()` does, up to rounding. A batch norm is put into a convolution
+    where it follows it directly in an `nn.Sequential`. Channels lie last.
+    """
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    for layers in network.modules():
+        if isinstance(layers, nn.Sequential):
+            _fold(layers)
+    return network.to(memory_format=torch.channels_last)
+
+
+def _fold(layers: nn.Sequential) -> None:
+    before: tuple[str, nn.Conv2d] | None = None
+    for name, layer in list(layers.named_children()):
+        if isinstance(layer, nn.Conv2d):
+            before = name, layer
+        elif isinstance(layer, nn.BatchNorm2d) and before is not None:
+            setattr(layers, before[0], fuse_conv_bn_eval(before[1], layer))
+            setattr(layers, name, nn.Identity())
+        elif not isinstance(layer, nn.Identity):
+            before = None

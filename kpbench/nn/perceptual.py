@@ -16,7 +16,6 @@ from kpbench.nn.efficientnet_lite0 import (
     random_efficientnet_lite0,
     trained_efficientnet_lite0,
 )
-from kpbench.nn.fast import is_plain
 from kpbench.nn.resize import bilinear
 
 Backbone = Literal["vgg16", "efficientnet_lite0", "random"]
@@ -42,14 +41,13 @@ class Vgg16Features(nn.Module):
     def __init__(self) -> None:
         """Build the layers up to relu4_3, without weights."""
         super().__init__()
-        self.plain = is_plain()
         layers: list[nn.Module] = []
         self.taps: list[int] = []
         inputs = 3
         for stage, channels in enumerate(_VGG16_CHANNELS):
             layers += [nn.MaxPool2d(2)] if stage else []
             for outputs in channels:
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(not self.plain)]
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
                 inputs = outputs
             self.taps.append(len(layers) - 1)
         self.features = nn.Sequential(*layers)
@@ -59,7 +57,7 @@ class Vgg16Features(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return four maps of (B, 3, H, W) images in [0, 1]."""
         x = (images - self.mean) / self.std
-        x = bilinear(x, (224, 224), plain=self.plain)
+        x = bilinear(x, (224, 224))
         found = []
         for i, layer in enumerate(self.features):
             x = layer(x)
@@ -74,8 +72,7 @@ class EfficientNetLite0Features(nn.Module):
     def __init__(self, net: EfficientNetLite0) -> None:
         """Wrap a net, trained or random, which is folded in place."""
         super().__init__()
-        if not is_plain():
-            fold(net)
+        fold(net)
         self.net = net
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -148,13 +145,9 @@ class PerceptualLoss(nn.Module):
         """Stay in evaluation mode: the normalisation statistics are frozen too."""
         return super().train(False)
 
-    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the distance of two (B, 3, H, W) batches with values in [-1, 1], a scalar."""
-        return self.distance(prediction, self.wanted(target))
-
     @torch.no_grad()
     def wanted(self, target: Tensor) -> Tensor:
-        """Return what `distance` compares with, so that it can be computed once and kept.
+        """Return what a prediction is compared with, so that it can be computed once and kept.
 
         Args:
             target: (B, 3, H, W) in [-1, 1].
@@ -164,8 +157,13 @@ class PerceptualLoss(nn.Module):
         """
         return torch.cat(self._rows(target), dim=1)
 
-    def distance(self, prediction: Tensor, wanted: Tensor) -> Tensor:
-        """Return the distance of (B, 3, H, W) images from what `wanted` found, a scalar."""
+    def forward(self, prediction: Tensor, wanted: Tensor) -> Tensor:
+        """Return the distance of images from a target, a scalar.
+
+        Args:
+            prediction: (B, 3, H, W) in [-1, 1].
+            wanted: what the method of that name says of the target.
+        """
         found = self._rows(prediction)
         parts = torch.split(wanted, [len(rows[0]) for rows in found], dim=1)
         precise = torch.promote_types(found[0].dtype, torch.float32)

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from kpbench.nn.fast import is_plain
-
 _FEW = 16
 """Channels below which products over them would be too narrow."""
 
@@ -42,9 +40,9 @@ def _weights(n: int, wanted: int, like: Tensor) -> Tensor:
     return columns.T.to(like.dtype)
 
 
-def bilinear(x: Tensor, size: tuple[int, int], *, plain: bool) -> Tensor:
-    """Resize (B, C, H, W) to (B, C, height, width), `plain` always by `interpolate`."""
-    if x.is_cuda and not plain:
+def bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (B, C, H, W) to (B, C, height, width)."""
+    if x.is_cuda:
         return resized_by_matrices(x, size)
     return interpolate(x, size=size, mode="bilinear", align_corners=False)
 
@@ -56,11 +54,10 @@ class Resize(nn.Module):
         """Set the factor: 2, or 0.5 for even sides."""
         super().__init__()
         self.factor = factor
-        self.plain = is_plain()
 
     def forward(self, x: Tensor) -> Tensor:
         """Resize (B, C, H, W)."""
-        if self.factor == 0.5 and x.is_cuda and not self.plain:
+        if self.factor == 0.5 and x.is_cuda:
             return avg_pool2d(x, 2)
         height, width = (int(n * self.factor) for n in x.shape[-2:])
-        return bilinear(x, (height, width), plain=self.plain)
+        return bilinear(x, (height, width))

@@ -38,7 +38,6 @@ from kpbench.speed.timing import measure, random_weights_where_missing, timing
 from kpbench.speed.training import (
     PIXELS,
     Case,
-    Operations,
     fitted,
     predict_operations,
     step_operations,
@@ -164,7 +163,7 @@ def _measured(
         inference = [_inference(method, case, batch, repeats) for batch in sorted(set(batches))]
         inference_mib = prediction_memory(case, folder, dict(method.params()), max(batches))
     step, trained = step_operations(case, dependency) if case.trains else (None, None)
-    peaks = _peaks(case, run, bool(predicted.computed), device_name)
+    peaks = _peaks(case, run, bool(predicted), device_name)
     return SpeedRecord(
         method=method.name,
         method_version=method.version,
@@ -177,7 +176,7 @@ def _measured(
         precision=case.precision,
         threads=torch.get_num_threads(),
         random_weights=random,
-        inference=tuple(_with_share(row, predicted.computed, peaks) for row in inference),
+        inference=tuple(_with_share(row, predicted, peaks) for row in inference),
         training=_training(case, run, step, peaks),
         memory=Memory(
             how=HOW[case.device],
@@ -205,8 +204,8 @@ def _inference(method: Method, case: Case, batch: int, repeats: int) -> Inferenc
     )
 
 
-def _gflop(found: Operations) -> Gflop:
-    return Gflop(recipe=found.recipe / 1e9, computed=found.computed / 1e9)
+def _gflop(flop: float) -> Gflop:
+    return Gflop(computed=flop / 1e9)
 
 
 def _kept(folder: Path) -> int:
@@ -245,7 +244,7 @@ def _with_share(row: Inference, flop: float, peaks: dict[str, Peak]) -> Inferenc
 
 
 def _training(
-    case: Case, run: TrainingRun | None, step: Operations | None, peaks: dict[str, Peak]
+    case: Case, run: TrainingRun | None, step: float | None, peaks: dict[str, Peak]
 ) -> Training | None:
     """Return what was seen of the training; None if the method never reported its progress."""
     if run is None or not len(run.steps):
@@ -254,7 +253,7 @@ def _training(
     images_per_s = 1000 * case.batch / time.median_ms
     share = printed = None
     if step is not None:
-        achieved = step.computed * images_per_s / 1e12
+        achieved = step * images_per_s / 1e12
         share = achieved / peak.tflops
         printed = achieved / peak.datasheet_tflops if peak.datasheet_tflops else None
     return Training(

@@ -69,11 +69,11 @@ class Memory(_Frozen):
 class Gflop(_Frozen):
     """1e9 floating-point operations of convolutions and matrix products; a multiply-add is two.
 
-    `recipe` counts what the method is defined to do, `computed` what our code does for it, as far
-    as PyTorch's counter sees it on the CPU. Shares of a peak are of `computed`.
+    `computed` counts what our code does, as far as PyTorch's counter sees it on the CPU; shares of
+    a peak are of it. `recipe`, what the method is defined to do, is in older records.
     """
 
-    recipe: float = Field(ge=0)
+    recipe: float | None = Field(default=None, ge=0)
     computed: float = Field(ge=0)
 
 

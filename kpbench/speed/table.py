@@ -60,9 +60,8 @@ def _sizes(record: SpeedRecord) -> Iterator[tuple[str, str]]:
     trained = "" if size.trained is None else f", {size.trained:,} trained"
     yield "numbers", f"{size.kept:,} kept{trained}"
     for what, gflop in (("predict", size.predict), ("train", size.step)):
-        if gflop is not None and gflop.recipe:
-            text = f"{gflop.recipe:,.4g} GFLOP an image, {gflop.computed:,.4g} computed"
-            yield f"operations, {what}", text
+        if gflop is not None and gflop.computed:
+            yield f"operations, {what}", f"{gflop.computed:,.4g} GFLOP an image"
 
 
 def _time(time: Spread) -> str:

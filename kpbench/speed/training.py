@@ -209,54 +209,31 @@ class StepClock:
         return steps, 1000 * seconds / steps
 
 
-@dataclass(frozen=True)
-class Operations:
-    """Floating-point operations, an image.
+def predict_operations(case: Case, folder: Path, params: Mapping[str, Any]) -> float:
+    """Count the floating-point operations of `predict` of the saved method, an image, on the CPU.
 
-    Attributes:
-        recipe: as the method is defined, nothing folded or cached.
-        computed: by the code that runs, as far as PyTorch's counter sees it: at most the truth.
+    As far as PyTorch's counter sees them, so at most the truth; likewise for `step_operations`.
     """
-
-    recipe: float
-    computed: float
-
-
-def predict_operations(case: Case, folder: Path, params: Mapping[str, Any]) -> Operations:
-    """Count `predict` of the saved method, on the CPU."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from kpbench.nn.fast import plain
-
-    def count() -> float:
-        method = case.configured(**params)
-        method.load(folder)
-        with FlopCounterMode(display=False) as counter:
-            method.predict(case.images(1, method.inputs))
-        return float(counter.get_total_flops())
-
-    with plain():
-        recipe = count()
-    return Operations(recipe, count())
+    method = case.configured(**params)
+    method.load(folder)
+    with FlopCounterMode(display=False) as counter:
+        method.predict(case.images(1, method.inputs))
+    return float(counter.get_total_flops())
 
 
-def step_operations(case: Case, dependency: Method | None) -> tuple[Operations | None, int | None]:
-    """Count a training step, on the CPU, and the numbers that it trains.
+def step_operations(case: Case, dependency: Method | None) -> tuple[float | None, int | None]:
+    """Count a training step, an image, on the CPU, and the numbers that it trains.
 
     Returns:
         None for what is not known: the method reports no progress, or trains without an optimiser
         of PyTorch's.
     """
-    from kpbench.nn.fast import plain
-
     here = replace(case, device="cpu", precision="32-true")
-    with plain(), _trained_values() as values:
-        recipe = _step_flop(here, dependency)
-    trained = max(values, default=None)
-    computed = None if recipe is None else _step_flop(here, dependency)
-    if recipe is None or computed is None:
-        return None, trained
-    return Operations(recipe, computed), trained
+    with _trained_values() as values:
+        computed = _step_flop(here, dependency)
+    return computed, max(values, default=None)
 
 
 def _step_flop(case: Case, dependency: Method | None) -> float | None:

@@ -1,1 +1,4 @@
-"""The fit loop that methods use. Importing `kpbench.training.loop` loads Lightning (seconds)."""
+"""What every method that is a network needs: `TorchMethod`, its batches, optimiser and fit loop.
+
+Only what does not depend on the method may enter. Importing `loop` loads Lightning (seconds).
+"""

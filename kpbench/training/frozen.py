@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from kpbench.nn.fast import compiled, is_plain
 from kpbench.nn.images import Draw, sent, take
 
 BUDGET = 2**30
@@ -19,45 +18,51 @@ _CHUNK = 64
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """A network that is not trained, and what it looks at.
+class Helper:
+    """A network that is not trained, and what it says of an image alone.
 
     Attributes:
-        network: from float (B, 3, H, W) in [-1, 1] to (B, D), one row an image, each row a function
-            of its image alone.
-        of: name of the images among the training data.
-        compiled: whether it is compiled where it is asked in each step.
+        network: frozen; the loss finds it in `Batch.helpers`, on the device of the training.
+        says: from float (B, 3, H, W) in [-1, 1] to (B, D), one row an image, each row a function
+            of its image alone; the loss finds it by `Batch.said`. None: nothing.
+        pixels: uint8 (N, H, W, 3), what it is asked about; the method's own pixels if None.
     """
 
-    network: Callable[[Tensor], Tensor]
-    of: str
-    compiled: bool = False
+    network: nn.Module
+    says: Callable[[Tensor], Tensor] | None = None
+    pixels: Tensor | None = None
 
 
 class Outputs:
-    """The outputs of a frozen network for the images of a step.
+    """What a helper says of the images of a step.
 
-    Where they take no more than `BUDGET` and each is needed twice or more on average, all are
+    Where that takes no more than `BUDGET` and each is needed twice or more on average, all are
     computed before the first step, of every image and, if training mirrors, of its mirror image.
     """
 
     def __init__(
-        self, frozen: Frozen, pixels: Tensor, device: str, *, flip: bool, draws: int
+        self,
+        says: Callable[[Tensor], Tensor],
+        pixels: Tensor,
+        device: str,
+        *,
+        flip: bool,
+        draws: int,
     ) -> None:
         """Compute nothing yet.
 
         Args:
-            frozen: the network.
+            says: see `Helper`.
             pixels: uint8 (N, H, W, 3), all images.
             device: of the training.
             flip: whether training mirrors.
             draws: how many images all steps take.
         """
-        self.frozen, self.pixels, self.device = frozen, pixels, device
+        self.says, self.pixels, self.device = says, pixels, device
         self.entries = len(pixels) * (2 if flip else 1)
-        self.worthwhile = draws >= 2 * self.entries and not is_plain()
+        self.worthwhile = draws >= 2 * self.entries
         self.known: Tensor | None = None
-        self.each_step = compiled(frozen.network, frozen.compiled)
+        self.each_step = says
 
     def __call__(self, drawn: Draw, images: Callable[[], Tensor]) -> Tensor:
         """Return the (B, D) outputs of the drawn images, without gradient.
@@ -90,4 +95,4 @@ class Outputs:
         entry = torch.arange(start, stop)
         flips = entry >= len(self.pixels)
         drawn = Draw(entry % len(self.pixels), flips, torch.Generator())
-        return self.frozen.network(take(self.pixels, drawn, self.device))
+        return self.says(take(self.pixels, drawn, self.device))

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from lightning import pytorch as lightning
 from torch import Tensor, nn
 
-from kpbench.api import FitContext
+from kpbench.api import FitContext, ImageSet
 from kpbench.errors import TrainingError
-from kpbench.nn.fast import cpu_threads, is_plain
-from kpbench.nn.images import Draw, draw, placed, take
-from kpbench.training.frozen import Frozen, Outputs
+from kpbench.nn.fast import compiled, compiles, cpu_threads
+from kpbench.training.batch import Batch, Data
+from kpbench.training.frozen import Helper
+from kpbench.training.optimiser import Optimiser
 from kpbench.training.trainer import (
     STATE,
+    averaging,
     build_trainer,
     quiet,
     resumable,
@@ -27,69 +30,68 @@ from kpbench.training.trainer import (
     training_settings,
 )
 
-Objective = Callable[[Mapping[str, Tensor], torch.Generator], Tensor]
-"""From a batch (images float (B, 3, H, W) in [-1, 1] and rows (B, D) of frozen networks, by name)
-and a source of randomness to the loss."""
+Loss = Callable[[nn.Module, Batch], Tensor]
+"""From the network and what it sees in a step to the loss, a scalar."""
 
 READ_EVERY = {"cpu": 1, "cuda": 50}
 """Steps between looks at the loss: a look waits for all that a GPU was given to do."""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train: AdamW at a constant rate on all parameters.
+class Training:
+    """How long and how fast to train.
 
     Attributes:
         steps: optimiser steps.
         batch_size: images a step; the whole set where it is smaller.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
         flip: mirror each image with probability one half.
         seed: of everything that is drawn while training.
+        optimiser: how the parameters follow the gradient.
+
+    Raises:
+        TrainingError: a value outside of its range.
     """
 
     steps: int
     batch_size: int
-    learning_rate: float
-    weight_decay: float
     flip: bool
     seed: int
+    optimiser: Optimiser
 
     def __post_init__(self) -> None:
         """Reject what cannot be trained with."""
         for name in ("steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0 or not self.weight_decay >= 0 or self.seed < 0:
-            raise TrainingError(
-                "learning_rate must be positive, weight_decay and seed not negative, got "
-                f"{self.learning_rate}, {self.weight_decay} and {self.seed}"
-            )
+        if self.seed < 0:
+            raise TrainingError(f"seed must not be negative, got {self.seed}")
 
 
-def fit_module(
-    module: nn.Module,
-    objective: Objective,
-    data: Mapping[str, Tensor],
-    schedule: Schedule,
+def fit_network(
+    network: nn.Module,
+    loss: Loss,
+    images: ImageSet,
+    pixels: Tensor,
+    training: Training,
     context: FitContext,
     *,
-    frozen: Mapping[str, Frozen] | None = None,
+    helpers: Mapping[str, Helper] | None = None,
     settings: Mapping[str, object] | None = None,
     save_every: int = 500,
 ) -> None:
-    """Train `module` in place and leave it on the device, in evaluation mode.
+    """Train `network` in place and leave it on the device, in evaluation mode.
 
     Args:
-        module: what is optimised and kept in the resumable checkpoint.
-        objective: the loss; frozen networks that it uses are its own, on the context's device.
-        data: uint8 (N, H, W, 3) tensors with the same N, mirrored together; moved to the device.
-        schedule: steps, batch size, optimiser, seed.
+        network: what is optimised and kept in the resumable checkpoint.
+        loss: of the network and a batch.
+        images: all that may be seen, with the signals that a batch offers.
+        pixels: uint8 (N, S, S, 3), what the network looks at; moved to the device.
+        training: steps, batch size, optimiser, seed.
         context: device, precision, progress, and where to keep resumable checkpoints (if anywhere).
-        frozen: networks whose outputs for the images of a step join the batch under these names;
-            they are on the device, and are asked once an image where memory allows.
-        settings: what else decides over the weights (parameters of module and objective, other
-            networks): an interrupted training is taken up by one with the same settings only.
+        helpers: frozen networks; moved to the device, and what they say of an image is asked once
+            where memory allows.
+        settings: what else decides over the weights (parameters of network and loss): an
+            interrupted training is taken up by one with the same settings only.
         save_every: steps between resumable checkpoints.
 
     Raises:
@@ -97,33 +99,57 @@ def fit_module(
             finite (names the step).
         CheckpointError: the resumable checkpoint is damaged or of another training.
     """
-    counts = {name: len(tensor) for name, tensor in data.items()}
-    if min(counts.values()) < 2 or len(set(counts.values())) > 1:
-        raise TrainingError(f"training needs the same number of images, two or more, got {counts}")
+    helpers = helpers or {}
+    if len(images) < 2:
+        raise TrainingError(f"training needs two images or more, got {len(images)}")
+    seen = {"images": pixels, **{n: h.pixels for n, h in helpers.items() if h.pixels is not None}}
+    if wrong := [name for name, tensor in seen.items() if len(tensor) != len(images)]:
+        raise TrainingError(
+            f"{wrong[0]} are {len(seen[wrong[0]])} pictures for {len(images)} images"
+        )
     identity, resume = "", None
     if context.checkpoints is not None:
-        shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
         decisive = {
-            "schedule": asdict(schedule),
+            "training": asdict(training),
             "settings": dict(settings or {}),
-            "shapes": shapes,
+            "shapes": {name: tuple(t.shape) for name, t in network.state_dict().items()},
+            "helpers": {name: _content(helper.network) for name, helper in helpers.items()},
             "device": context.device,
             "precision": context.precision,
         }
-        identity = training_identity(decisive, data)
+        signals = {str(name): getattr(images, name) for name in images.signals}
+        identity = training_identity(decisive, {**seen, **signals})
         resume = resumable(context.checkpoints / STATE, identity)
-    threads = cpu_threads(schedule.batch_size, max(t[0, ..., 0].numel() for t in data.values()))
-    data = {name: placed(tensor, context.device) for name, tensor in data.items()}
-    module.to(context.device).train()
-    run = _Run(module, objective, _Batches(data, frozen or {}, schedule, context.device))
-    run.losses = _Losses(schedule.steps, READ_EVERY[context.device])
+    threads = cpu_threads(training.batch_size, max(t[0, ..., 0].numel() for t in seen.values()))
+    for helper in helpers.values():
+        helper.network.to(context.device).eval().requires_grad_(False)
+    data = Data(
+        images,
+        pixels,
+        helpers,
+        context.device,
+        batch_size=training.batch_size,
+        flip=training.flip,
+        seed=training.seed,
+        steps=training.steps,
+    )
+    network.to(context.device).train()
+    run = _Run(network, loss, data, training)
+    run.losses = _Losses(training.steps, READ_EVERY[context.device])
     run.identity = identity
-    report = _Report(context, schedule.steps)
-    with quiet(), training_settings(threads, context):
-        trainer = build_trainer(schedule.steps, context, [report], save_every)
+    callbacks: list[lightning.Callback] = [_Report(context, training.steps)]
+    if training.optimiser.average is not None:
+        callbacks.append(averaging(training.optimiser.average))
+    visited = training.steps * training.batch_size * pixels[0, ..., 0].numel()
+    networks = [network, *(helper.network for helper in helpers.values())]
+    compiling = _compiled(networks, data) if compiles(context.device, visited) else nullcontext()
+    with quiet(), training_settings(threads, context), compiling:
+        trainer = build_trainer(
+            training.steps, context, callbacks, save_every, clip=training.optimiser.clip
+        )
         trainer.fit(run, _Forever(), ckpt_path=resume, weights_only=True)
-    module.to(context.device).eval()
-    _check_weights(module, schedule.steps)
+    network.to(context.device).eval()
+    _check_weights(network, training.steps)
 
 
 _ADVICE = "lower the learning rate, or train with precision 32-true"
@@ -134,57 +160,42 @@ def _check_weights(module: nn.Module, step: int) -> None:
         raise TrainingError(f"weights are not finite after step {step}; {_ADVICE}")
 
 
+def _content(network: nn.Module) -> str:
+    """Hash the weights of a frozen network."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _compiled(networks: list[nn.Module], data: Data) -> Iterator[None]:
+    """Compile what can be called in the networks, and what the helpers say of images."""
+    parts = [part for network in networks for part in _callable_parts(network)]
+    for part in parts:
+        part.forward = compiled(part.forward)
+    for outputs in data.outputs.values():
+        outputs.each_step = compiled(outputs.says)
+    try:
+        yield
+    finally:
+        for part in parts:
+            del part.forward
+
+
+def _callable_parts(network: nn.Module) -> list[nn.Module]:
+    """Return the network if it can be called, else the largest parts of it that can."""
+    if type(network).forward is not nn.Module.forward:
+        return [network]
+    return [part for child in network.children() for part in _callable_parts(child)]
+
+
 class _Forever(Iterable[int]):
     """An endless loader: each step draws its own batch, on the device."""
 
     def __iter__(self) -> Iterator[int]:
         return itertools.repeat(0)
-
-
-class _Batch(dict[str, Tensor]):
-    """Images and outputs of frozen networks, made when first asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.makers: dict[str, Callable[[], Tensor]] = {}
-
-    def __missing__(self, name: str) -> Tensor:
-        self[name] = self.makers[name]()
-        return self[name]
-
-
-class _Batches:
-    """What each step sees."""
-
-    def __init__(
-        self,
-        data: Mapping[str, Tensor],
-        frozen: Mapping[str, Frozen],
-        schedule: Schedule,
-        device: str,
-    ) -> None:
-        self.data, self.schedule, self.device = data, schedule, device
-        self.n_images = len(next(iter(data.values())))
-        draws = schedule.steps * min(schedule.batch_size, self.n_images)
-        self.outputs = {
-            name: Outputs(f, data[f.of], device, flip=schedule.flip, draws=draws)
-            for name, f in frozen.items()
-        }
-
-    def of(self, step: int) -> tuple[_Batch, torch.Generator]:
-        """Return the batch of a step and what its loss draws from."""
-        plan = self.schedule
-        drawn = draw(self.n_images, plan.batch_size, flip=plan.flip, seed=plan.seed, step=step)
-        batch = _Batch()
-        for name in self.data:
-            batch.makers[name] = partial(self._images, name, drawn)
-        for name, outputs in self.outputs.items():
-            images = partial(batch.__getitem__, outputs.frozen.of)
-            batch.makers[name] = partial(outputs, drawn, images)
-        return batch, drawn.generator
-
-    def _images(self, name: str, drawn: Draw) -> Tensor:
-        return take(self.data[name], drawn, self.device)
 
 
 class _Losses:
@@ -218,34 +229,35 @@ class _Losses:
 
 
 class _Run(lightning.LightningModule):
-    """Lightning's view of a module, its loss and its data."""
+    """Lightning's view of a network, its loss and its data."""
 
     losses: _Losses
     identity: str
 
-    def __init__(self, module: nn.Module, objective: Objective, batches: _Batches) -> None:
+    def __init__(self, network: nn.Module, loss: Loss, data: Data, training: Training) -> None:
         super().__init__()
-        self.module = module
-        self.objective, self.batches = objective, batches
+        self.network = network
+        self.loss, self.data, self.training_ = loss, data, training
 
     def training_step(self, *_: Any) -> Tensor:
         step = self.global_step
-        loss = self.objective(*self.batches.of(step))
+        loss = self.loss(self.network, self.data.batch(step))
         self.losses.add(step + 1, loss)
         return loss
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            [p for p in self.module.parameters() if p.requires_grad],
-            lr=self.batches.schedule.learning_rate,
-            weight_decay=self.batches.schedule.weight_decay,
-            fused=None if is_plain() else True,
-        )
+    def configure_optimizers(self) -> Any:
+        chosen = self.training_.optimiser
+        scaled = self.trainer.precision == "16-mixed"  # its scaler clips what a fused step unscales
+        optimiser = chosen.build(self.network, fused=chosen.clip is None or not scaled)
+        schedule = chosen.schedule(optimiser, self.training_.steps)
+        if schedule is None:
+            return optimiser
+        return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save no state that cannot be trained on."""
         self.losses.read()
-        _check_weights(self.module, self.global_step)
+        _check_weights(self.network, self.global_step)
         checkpoint["kpbench"] = self.identity
 
 

@@ -11,17 +11,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from kpbench.api import PRECISIONS, FitContext
+from kpbench.api import PRECISIONS, Array, FitContext
 from kpbench.errors import CheckpointError, TrainingError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import lightning.pytorch as lightning
     from lightning.fabric.utilities.exceptions import MisconfigurationException
-    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
     from lightning.pytorch.plugins.io import AsyncCheckpointIO
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -32,7 +33,12 @@ FULL = "32-true"
 
 
 def build_trainer(
-    steps: int, context: FitContext, callbacks: list[lightning.Callback], save_every: int
+    steps: int,
+    context: FitContext,
+    callbacks: list[lightning.Callback],
+    save_every: int,
+    *,
+    clip: float | None = None,
 ) -> lightning.Trainer:
     """Return a trainer that takes `steps` steps and keeps a resumable state if it has a folder.
 
@@ -55,6 +61,7 @@ def build_trainer(
             precision=context.precision,  # type: ignore[arg-type]
             max_steps=steps,
             max_epochs=-1,
+            gradient_clip_val=clip,
             callbacks=callbacks,
             plugins=[] if folder is None else [AsyncCheckpointIO()],
             # Not `benchmark`: it picks convolutions by the clock, and so rounds by the clock.
@@ -70,6 +77,11 @@ def build_trainer(
         ) from error
 
 
+def averaging(decay: float) -> lightning.Callback:
+    """Return what keeps an exponential average of weights and buffers, and leaves it at the end."""
+    return EMAWeightAveraging(decay=decay)
+
+
 def _saver(folder: Path, every: int) -> ModelCheckpoint:
     return ModelCheckpoint(
         dirpath=folder,
@@ -81,12 +93,12 @@ def _saver(folder: Path, every: int) -> ModelCheckpoint:
     )
 
 
-def training_identity(settings: Mapping[str, object], data: Mapping[str, Tensor]) -> str:
+def training_identity(settings: Mapping[str, object], data: Mapping[str, Tensor | Array]) -> str:
     """Hash what a resumed training must have in common with the one that was interrupted."""
     digest = hashlib.sha256(repr(sorted(settings.items())).encode())
     for name in sorted(data):
         digest.update(f"{name}{tuple(data[name].shape)}".encode())
-        digest.update(data[name].cpu().contiguous().numpy().data)
+        digest.update(np.ascontiguousarray(data[name]).data)
     return digest.hexdigest()
 
 

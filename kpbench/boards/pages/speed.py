@@ -204,8 +204,10 @@ def _time(time: Spread) -> str:
 
 
 def _operations(found: Gflop | None) -> str:
-    if found is None or not found.recipe:
+    if found is None or not found.computed:
         return MISSING
+    if found.recipe is None:
+        return _digits(found.computed)
     return f"{_digits(found.recipe)} ({_digits(found.computed)})"
 
 

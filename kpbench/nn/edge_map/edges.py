@@ -28,8 +28,7 @@ def edge_map(points: Tensor, weights: Tensor, size: tuple[int, int], thickness: 
     The backward pass needs 2 bytes a pixel, however many edges there are: the index of the
     strongest edge, which alone is differentiated. Where edges tie, the first takes the gradient.
     Computed by a Triton kernel for float32 on CUDA, else in torch operations that skip the edges
-    which cannot be strongest; `edge_map_reference` is the formula as it reads. Equal inputs give
-    equal bits, whatever the number of threads.
+    which cannot be strongest. Equal inputs give equal bits, whatever the number of threads.
 
     Args:
         points: (B, K, 2), (x, y) in [0, 1] (beyond is allowed); K from 2 to 256. 16-bit floats

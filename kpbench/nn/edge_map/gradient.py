@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kpbench.nn.edge_map.reference import edge_ends
-from kpbench.nn.edge_map.segments import BLOCK, Frames, exponentiate_, frames
+from kpbench.nn.edge_map.segments import BLOCK, Segments, edge_ends, exponentiate_, segments
 from kpbench.nn.soft_argmax import pixel_centres
 
 _LANES = 4
@@ -25,7 +24,7 @@ def differentiate(
         grad: (B, H, W), the gradient by the map.
         thickness: > 0.
     """
-    edges = frames(points, weights, thickness)
+    edges = segments(points, weights, thickness)
     scale = thickness**-0.5
     y, x = ((2 * pixel_centres(n, points) - 1) * scale for n in winner.shape[1:])
     sums = points.new_zeros(5, _LANES * edges.half.numel())
@@ -48,7 +47,7 @@ def differentiate(
 
 
 def _add_pixels(
-    sums: Tensor, edges: Frames, first: int, winner: Tensor, grad: Tensor, y: Tensor, x: Tensor
+    sums: Tensor, edges: Segments, first: int, winner: Tensor, grad: Tensor, y: Tensor, x: Tensor
 ) -> None:
     """Add the images from the first on to five sums for each edge.
 
@@ -74,7 +73,7 @@ def _add_pixels(
         total.scatter_add_(0, into, term.view(-1))
 
 
-def _to_image(edges: Frames, along: Tensor, across: Tensor) -> Tensor:
+def _to_image(edges: Segments, along: Tensor, across: Tensor) -> Tensor:
     """Return (2, B, E) x and y of vectors given in the frames of the edges."""
     x = along * edges.unit_x - across * edges.unit_y
     y = along * edges.unit_y + across * edges.unit_x

@@ -8,14 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kpbench.nn.edge_map.reference import edge_ends
-
 BLOCK = 1 << 18
 """Numbers in an intermediate result, about: it stays in a core's cache."""
 
 
-class Frames(NamedTuple):
-    """Each edge in a frame along itself; (B, E) each, lengths in sqrt(thickness).
+class Segments(NamedTuple):
+    """Each edge, seen along itself; (B, E) each, lengths in sqrt(thickness).
 
     So d^2 / thickness is the square across the edge plus the square of what exceeds half its
     length along it.
@@ -29,8 +27,19 @@ class Frames(NamedTuple):
     log_weight: Tensor
 
 
-def frames(points: Tensor, weights: Tensor, thickness: float) -> Frames:
-    """Return the frames of all edges of the (B, K, 2) points in [0, 1]."""
+def edge_ends(n_keypoints: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Return the (E,) first and second keypoints of all E = K (K - 1) / 2 edges, first < second.
+
+    Example:
+        >>> [ends.tolist() for ends in edge_ends(3)]
+        [[0, 0, 1], [1, 2, 2]]
+    """
+    first, second = torch.triu_indices(n_keypoints, n_keypoints, offset=1, device=device)
+    return first, second
+
+
+def segments(points: Tensor, weights: Tensor, thickness: float) -> Segments:
+    """Return all edges of the (B, K, 2) points in [0, 1]."""
     ends = (2 * points - 1).mul_(thickness**-0.5).permute(2, 0, 1)
     first, second = edge_ends(points.shape[1], points.device)
     start, end = ends.index_select(2, first), ends.index_select(2, second)
@@ -39,7 +48,7 @@ def frames(points: Tensor, weights: Tensor, thickness: float) -> Frames:
     unit = span / length.clamp_min(torch.finfo(length.dtype).tiny)
     unit[0] += length == 0  # any direction serves an edge without length
     log_weight = weights.log().expand_as(length).contiguous()
-    return Frames(middle[0], middle[1], unit[0], unit[1], length / 2, log_weight)
+    return Segments(middle[0], middle[1], unit[0], unit[1], length / 2, log_weight)
 
 
 def smallest_exponent(dtype: torch.dtype) -> float:

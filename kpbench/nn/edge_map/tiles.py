@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from kpbench.nn.edge_map.segments import BLOCK, Frames, exponentiate_, frames, smallest_exponent
+from kpbench.nn.edge_map.segments import BLOCK, Segments, exponentiate_, segments, smallest_exponent
 
 _SLACK = 0.02
 """By how much the bounds are widened, in units of d^2 / thickness: far above rounding."""
@@ -38,7 +38,7 @@ def draw(
     See `kpbench.nn.edge_map` for the arguments. The work is cut into several images, or a band of
     one image, at a time.
     """
-    edges = frames(points, weights, thickness)
+    edges = segments(points, weights, thickness)
     batch, n_edges = edges.half.shape
     side = 8 if min(height, width) >= 64 else 4
     rows, columns = (_axis(n, side, thickness, points) for n in (height, width))
@@ -48,7 +48,7 @@ def draw(
     value = points.new_empty(batch, height, width)
     winner = points.new_empty((batch, height, width), dtype=torch.int16)
     for b in range(0, batch, images):
-        some = Frames(*(each[b : b + images] for each in edges))
+        some = Segments(*(each[b : b + images] for each in edges))
         for r in range(0, n_rows, band):
             part = rows._replace(centres=rows.centres[r : r + band])
             here = slice(b, b + images), slice(r * side, (r + band) * side)
@@ -67,7 +67,7 @@ def _axis(n: int, side: int, thickness: float, like: Tensor) -> _Axis:
     return _Axis(centres, offset * (step * scale), half * step * scale)
 
 
-def _draw_part(edges: Frames, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tensor]:
+def _draw_part(edges: Segments, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tensor]:
     """Return map and winners of whole tiles, (B, rows x side, columns x side) each.
 
     Cells are (row, column, image), the image innermost, so that what belongs to an edge is
@@ -75,7 +75,7 @@ def _draw_part(edges: Frames, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tens
     """
     batch, n_edges = edges.half.shape
     shape = len(rows.centres), len(columns.centres), batch
-    edges = Frames(*(each.reshape(-1) for each in edges))
+    edges = Segments(*(each.reshape(-1) for each in edges))
     dy = rows.centres[:, None] - edges.middle_y
     dx = columns.centres[:, None] - edges.middle_x
     along = (dy * edges.unit_y)[:, None] + dx * edges.unit_x
@@ -88,7 +88,7 @@ def _draw_part(edges: Frames, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tens
 
 
 def _candidates(
-    edges: Frames, along: Tensor, across: Tensor, reach: tuple[float, float], n_edges: int
+    edges: Segments, along: Tensor, across: Tensor, reach: tuple[float, float], n_edges: int
 ) -> Integers:
     """Return the pairs that may win at some pixel of their cell, ascending.
 
@@ -178,7 +178,7 @@ def _plan(
 
 
 def _compare(
-    edges: Frames, along: Tensor, across: Tensor, y: Tensor, x: Tensor, plan: _Plan
+    edges: Segments, along: Tensor, across: Tensor, y: Tensor, x: Tensor, plan: _Plan
 ) -> tuple[Tensor, Tensor]:
     """Return, at (pixels of a cell, sorted cells), the largest log value and its edge."""
     along, across = (each.view(-1).index_select(0, plan.pair) for each in (along, across))

@@ -5,18 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kpbench.nn import edge_ends
 from kpbench.nn.soft_argmax import pixel_centres
-
-
-def edge_ends(n_keypoints: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Return the (E,) first and second keypoints of all E = K (K - 1) / 2 edges, first < second.
-
-    Example:
-        >>> [ends.tolist() for ends in edge_ends(3)]
-        [[0, 0, 1], [1, 2, 2]]
-    """
-    first, second = torch.triu_indices(n_keypoints, n_keypoints, offset=1, device=device)
-    return first, second
 
 
 def edge_map_reference(
