@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from kpbench.nn.warp import ColourRange, Warp, Warped, WarpRange
     from kpbench.training.batch import Batch
     from kpbench.training.frozen import Helper
+    from kpbench.training.network_method import Found, NetworkMethod
     from kpbench.training.optimiser import Decay, Group, Optimiser
-    from kpbench.training.torch_method import Found, NetworkMethod, TorchMethod
+    from kpbench.training.torch_method import TorchMethod
 
 __version__ = "0.1.0"
 __all__ = [
@@ -51,10 +52,10 @@ _ELSEWHERE = {
     "Batch": "training.batch",
     "ColourRange": "nn.warp",
     "Decay": "training.optimiser",
-    "Found": "training.torch_method",
+    "Found": "training.network_method",
     "Group": "training.optimiser",
     "Helper": "training.frozen",
-    "NetworkMethod": "training.torch_method",
+    "NetworkMethod": "training.network_method",
     "Optimiser": "training.optimiser",
     "TorchMethod": "training.torch_method",
     "Warp": "nn.warp",

@@ -130,7 +130,7 @@ class ExportableMethod(Method, Protocol):
         """Return the fitted network.
 
         It maps float (B, 3, S, S) in [-1, 1] to an object with the attributes `points`, (B, K, 2)
-        in [0, 1], and `logits`, (B, K, n, n), of which a softmax makes heatmaps.
+        in [0, 1], and `logits`, (B, K, n, n), of which a softmax makes heatmaps, or None.
 
         Raises:
             CheckpointError: the method is not fitted.

@@ -1,18 +1,18 @@
 """Write a fitted detector as an ONNX file or a `torch.export` program, checked before it is kept.
 
 Both take `images`, (N, S, S, 3) uint8, RGB, and return `keypoints`, (N, K, 2) float32, (x, y) in
-[0, 1] of the image, and `heatmaps`, (N, K, n, n) float32, each summing to 1. N is free, S is the
-method's `image_size`. Images of another size, or that are not square, are resized to S x S first
-(bilinear, with antialiasing); keypoints in [0, 1] do not notice. That is left to the caller
-because no two libraries round a resized image alike. A method that reads depth takes the picture
-that it makes of it (`pixels`) in place of an image.
+[0, 1] of the image, and, of a method that has them, `heatmaps`, (N, K, n, n) float32, each summing
+to 1. N is free, S is the method's `image_size`. Images of another size, or that are not square, are
+resized to S x S first (bilinear, with antialiasing); keypoints in [0, 1] do not notice. That is
+left to the caller because no two libraries round a resized image alike. A method that reads depth
+takes the picture that it makes of it (`pixels`) in place of an image.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest difference from the method's own keypoints, in [0, 1] of the image."""
 CHECKED_BATCHES = (1, 5)
-INPUT, OUTPUTS = "images", ("keypoints", "heatmaps")
-_Runs = Callable[[Array], tuple[Array, Array]]
+INPUT = "images"
+_OUTPUTS = {
+    "keypoints": "keypoints: float32 (N, K, 2), (x, y) in [0, 1] of the image",
+    "heatmaps": "heatmaps: float32 (N, K, n, n), each summing to 1",
+}
+_Runs = Callable[[Array], Sequence[Array]]
 
 
 def export_onnx(method: Method, images: ImageSet, path: Path) -> float:
@@ -102,9 +106,23 @@ def _about(method: ExportableMethod) -> dict[str, Any]:
         "params": dict(method.params()),
         "input": f"{INPUT}: uint8 (N, {side}, {side}, 3), "
         + ("RGB" if not method.inputs else f"picture made of {', '.join(method.inputs)}"),
-        "output": "keypoints: float32 (N, K, 2), (x, y) in [0, 1] of the image; "
-        "heatmaps: float32 (N, K, n, n), each summing to 1",
+        "output": "keypoints: float32 (N, K, 2), (x, y) in [0, 1] of the image"
+        + (
+            "; heatmaps: float32 (N, K, n, n), each summing to 1" if len(_names(method)) > 1 else ""
+        ),
     }
+
+
+def _names(method: ExportableMethod) -> Sequence[str]:
+    """Return the names of what the network gives: not every one has heatmaps."""
+    import torch
+
+    side = method.image_size
+    detector = method.detector()
+    device = next(detector.parameters()).device
+    with torch.inference_mode():
+        found = detector(torch.zeros(1, 3, side, side, device=device))
+    return ["keypoints"] if found.logits is None else list(_OUTPUTS)
 
 
 def _traced(method: ExportableMethod) -> tuple[torch.nn.Module, tuple[torch.Tensor], Any]:
@@ -155,7 +173,7 @@ def _onnx_bytes(method: ExportableMethod) -> bytes:
             _program(method),
             dynamo=True,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=list(_names(method)),
             external_data=False,
             verbose=False,
         )
@@ -188,7 +206,7 @@ def _in_onnxruntime(data: bytes) -> _Runs:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    return lambda images: tuple(session.run(list(OUTPUTS), {INPUT: images}))
+    return lambda images: session.run(None, {INPUT: images})
 
 
 def _in_torch(data: bytes) -> _Runs:
@@ -196,10 +214,9 @@ def _in_torch(data: bytes) -> _Runs:
 
     module = torch.export.load(io.BytesIO(data)).module()
 
-    def run(images: Array) -> tuple[Array, Array]:
+    def run(images: Array) -> Sequence[Array]:
         with torch.inference_mode():
-            keypoints, heatmaps = module(torch.from_numpy(images))
-        return keypoints.numpy(), heatmaps.numpy()
+            return [output.numpy() for output in module(torch.from_numpy(images))]
 
     return run
 
@@ -220,11 +237,13 @@ def _compared(method: ExportableMethod, images: ImageSet, run: _Runs) -> float:
         some = images[:batch].restricted(method.inputs)
         pictures = resized(method.pixels(some), method.image_size)
         with torch.inference_mode():
-            own_heatmaps = ImageDetector(method.detector().cpu())(pictures)[1].numpy()
-        keypoints, heatmaps = run(pictures.numpy())
-        pairs = (keypoints, method.predict(some).points), (heatmaps, own_heatmaps)
-        for name, (exported, own) in zip(worst, pairs, strict=True):
-            far = np.inf if exported.shape != own.shape else abs(exported - own).max()
+            own = [o.numpy() for o in ImageDetector(method.detector().cpu())(pictures)]
+        own[0] = method.predict(some).points
+        for name, exported, own_output in zip(
+            _names(method), run(pictures.numpy()), own, strict=True
+        ):
+            same = exported.shape == own_output.shape
+            far = abs(exported - own_output).max() if same else np.inf
             worst[name] = float(np.fmax(worst[name], np.nan_to_num(far, nan=np.inf)))
     if max(worst.values()) > TOLERANCE:
         raise ExportError(

@@ -15,15 +15,18 @@ class ImageDetector(nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Find keypoints.
 
         Args:
             images: (N, S, S, 3) uint8, RGB.
 
         Returns:
-            Keypoints (N, K, 2), (x, y) in [0, 1]; heatmaps (N, K, n, n), each summing to 1.
+            Keypoints (N, K, 2), (x, y) in [0, 1]; and, if the detector has logits, heatmaps
+            (N, K, n, n), each summing to 1.
         """
         found = self.detector(normalised(images))
+        if found.logits is None:
+            return (found.points,)
         heatmaps = found.logits.flatten(2).softmax(dim=-1).view_as(found.logits)
         return found.points, heatmaps

@@ -30,7 +30,7 @@ from kpbench.training.trainer import (
     training_settings,
 )
 
-Loss = Callable[[nn.Module, Batch], Tensor]
+Loss = Callable[[Any, Batch], Tensor]
 """From the network and what it sees in a step to the loss, a scalar."""
 
 READ_EVERY = {"cpu": 1, "cuda": 50}

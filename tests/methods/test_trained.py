@@ -36,6 +36,11 @@ def plugin(name: str, role: str = "human36m", **overrides: Any) -> Any:
     return module(name).PLUGIN.configured(role=role, recipe="smoke", overrides=overrides)
 
 
+def network(k: int) -> Any:
+    kinds = {"detector_width": 4, "decoder_width": 4, "edge_scale": 512.0}
+    return module("autolink").AutoLinkNetwork(k, **kinds)
+
+
 @pytest.fixture(scope="module")
 def data() -> ImageSet:
     rng = np.random.default_rng(0)
@@ -136,14 +141,15 @@ def test_images_of_another_shape_are_resized(data: ImageSet) -> None:
 
 
 def test_training_moves_alpha_edges_and_both_networks() -> None:
-    AutoLinkModel = module("_autolink_model").AutoLinkModel
     torch.manual_seed(0)
-    model = AutoLinkModel(K, detector_width=4, decoder_width=4, edge_scale=512.0)
+    model = module("autolink").AutoLinkNetwork(
+        K, detector_width=4, decoder_width=4, edge_scale=512.0
+    )
     images = torch.rand(4, 3, 32, 32) * 2 - 1
     visible = random_grid_mask(
         4, (32, 32), cells=16, ratio=0.8, generator=torch.Generator().manual_seed(0)
     )
-    found = model.reconstruct(images, visible, model.detector(images), 5e-3)
+    found = model.complete(images, visible, model.detector(images), 5e-3)
     (found - images).square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -155,9 +161,10 @@ def test_training_moves_alpha_edges_and_both_networks() -> None:
 
 
 def test_the_first_edge_map_is_as_faint_as_the_papers() -> None:
-    AutoLinkModel = module("_autolink_model").AutoLinkModel
     torch.manual_seed(0)
-    model = AutoLinkModel(16, detector_width=4, decoder_width=4, edge_scale=512.0)
+    model = module("autolink").AutoLinkNetwork(
+        16, detector_width=4, decoder_width=4, edge_scale=512.0
+    )
     edge_weights = model.edge_weights().detach()
     assert float(edge_weights.mean()) == pytest.approx(0.018, abs=0.001)
     drawing = edge_map(torch.rand(1, 16, 2), edge_weights, (128, 128), 5e-4)
@@ -165,8 +172,9 @@ def test_the_first_edge_map_is_as_faint_as_the_papers() -> None:
 
 
 def test_holes_are_mid_grey_and_the_detector_sees_the_whole_image(data: ImageSet) -> None:
-    AutoLinkModel = module("_autolink_model").AutoLinkModel
-    model = AutoLinkModel(K, detector_width=4, decoder_width=4, edge_scale=512.0)
+    model = module("autolink").AutoLinkNetwork(
+        K, detector_width=4, decoder_width=4, edge_scale=512.0
+    )
     seen = []
     model.decoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     images = torch.rand(2, 3, 32, 32) * 2 - 1
@@ -174,7 +182,7 @@ def test_holes_are_mid_grey_and_the_detector_sees_the_whole_image(data: ImageSet
     visible[..., :16] = 1
     with torch.no_grad():
         detection = model.detector(images)
-        model.reconstruct(images, visible, detection, 5e-3)
+        model.complete(images, visible, detection, 5e-3)
     assert torch.equal(seen[0][:, :3, :, :16], images[..., :16])
     assert not seen[0][:, :3, :, 16:].any()
     assert seen[0].shape[1] == 4
@@ -241,7 +249,7 @@ def test_teacher_needs_depth(data: ImageSet) -> None:
 
 
 def test_cosine_loss_falls_as_embeddings_align() -> None:
-    cosine_loss = module("_autolink_training").cosine_loss
+    cosine_loss = module("distill_dkp").cosine_loss
     torch.manual_seed(0)
     teacher, other = torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
     losses = [float(cosine_loss(other + a * (teacher - other), teacher)) for a in (0, 0.3, 0.7, 1)]
@@ -256,7 +264,7 @@ def test_cosine_loss_falls_as_embeddings_align() -> None:
 
 @pytest.mark.parametrize("layer", ["output", "transposed_conv", "resnet"])
 def test_the_student_comes_closer_to_its_frozen_teacher(layer: str, data: ImageSet) -> None:
-    training = module("_autolink_training")
+    training = module("distill_dkp")
     teacher = fitted("depth_teacher", data)
     before = weights(teacher)
 
@@ -264,7 +272,7 @@ def test_the_student_comes_closer_to_its_frozen_teacher(layer: str, data: ImageS
         views = [normalised(resized(m.pixels(data), 32)) for m in (method, teacher)]
         with torch.inference_mode():
             student, taught = (
-                getattr(m.detector()(view), training.LAYERS[layer])
+                getattr(m.fitted()(view), training.LAYERS[layer])
                 for m, view in zip((method, teacher), views, strict=True)
             )
         return float(training.cosine_loss(student, taught))
@@ -274,7 +282,7 @@ def test_the_student_comes_closer_to_its_frozen_teacher(layer: str, data: ImageS
     taught = fitted("distill_dkp", data, gamma=10.0, **options)
     assert alignment(taught) < alignment(alone)
     assert same(before, weights(teacher))
-    assert all(not p.requires_grad for p in teacher.detector().parameters())
+    assert all(not p.requires_grad for p in teacher.fitted().parameters())
 
 
 def test_without_gamma_the_student_is_autolink(data: ImageSet) -> None:
@@ -317,7 +325,7 @@ def test_unusable_settings_are_named(
 def test_k_of_one_and_one_image_are_refused(data: ImageSet) -> None:
     with pytest.raises(TrainingError, match="K of 2 or more"):
         fitted("autolink", data, k=1)
-    with pytest.raises(TrainingError, match="two or more"):
+    with pytest.raises(TrainingError, match="two images or more"):
         fitted("autolink", data[:1])
 
 
@@ -349,7 +357,7 @@ def interrupted(
     method: Any, data: ImageSet, folder: Path, monkeypatch: pytest.MonkeyPatch, teacher: Any = None
 ) -> FitContext:
     """Train until the end of step 4, of which 3 were saved; return the context to go on in."""
-    defaults: dict[str, Any] = loop.fit_module.__kwdefaults__ or {}
+    defaults: dict[str, Any] = loop.fit_network.__kwdefaults__ or {}
     monkeypatch.setitem(defaults, "save_every", 3)
 
     def kill(done: int, *_: object) -> None:
@@ -409,7 +417,7 @@ def test_a_killed_training_is_not_taken_up_by_another(
 def test_a_fitted_method_moves(data: ImageSet) -> None:
     method = fitted("autolink", data)
     method.to("meta")
-    assert {p.device.type for p in method.detector().parameters()} == {"meta"}
+    assert {p.device.type for p in method.fitted().parameters()} == {"meta"}
 
 
 def test_prediction_sees_weights_that_change_or_move(data: ImageSet) -> None:
@@ -417,8 +425,8 @@ def test_prediction_sees_weights_that_change_or_move(data: ImageSet) -> None:
     view = ImageSet(data.images)
     before = method.predict(view).points
     with torch.no_grad():
-        method.detector().head.bias += torch.arange(K)
-        method.detector().head.weight *= 2
+        method.fitted().head.bias += torch.arange(K)
+        method.fitted().head.weight *= 2
     after = method.predict(view).points
     assert not np.allclose(before, after, atol=1e-6)
     with torch.inference_mode():

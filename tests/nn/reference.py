@@ -1,9 +1,10 @@
-"""The edge map as its formula reads: what the fast ones are measured and checked against."""
+"""Plain versions of layers, as their formulas read: what the fast ones are checked against."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, interpolate
 
 from kpbench.nn import edge_ends
 from kpbench.nn.soft_argmax import pixel_centres
@@ -37,3 +38,14 @@ def edge_map_reference(
     distance = (pixel - nearest).square().sum(-1)
     drawn = weights[:, None, None] * torch.exp(-distance / thickness)
     return drawn.amax(dim=1, keepdim=True)
+
+
+def convolved_then_halved(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return what `HalvingConv` computes: a 3 x 3 convolution, then bilinear resizing by 0.5.
+
+    Args:
+        conv: its 3 x 3 kernel and bias are taken.
+        x: (B, inputs, H, W); H and W are even.
+    """
+    whole = conv2d(x, conv.weight, conv.bias, padding=1)
+    return interpolate(whole, scale_factor=0.5, mode="bilinear", align_corners=False)

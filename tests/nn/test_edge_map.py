@@ -16,11 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kpbench.errors import InvalidInputError
-from kpbench.nn import edge_ends, edge_map, edge_map_reference
+from kpbench.nn import edge_ends, edge_map
 from kpbench.nn.edge_map import gradient
 from kpbench.nn.edge_map import segments as edge_map_frames
 from kpbench.nn.edge_map import tiles as edge_map_tiles
 from kpbench.speed.peak import torch_threads
+from tests.nn.reference import edge_map_reference
 
 SIZE = (13, 11)
 

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kpbench.nn import edge_ends, edge_map, edge_map_reference
+from kpbench.nn import edge_ends, edge_map
+from tests.nn.reference import edge_map_reference
 
 INTERPRETED = """
 import sys

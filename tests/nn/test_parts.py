@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpbench.nn import Detector, UNet, frozen_detector, initialise, random_grid_mask, soft_argmax
+from kpbench.nn import Detector, UNet, for_prediction, initialise, random_grid_mask, soft_argmax
 from kpbench.nn.detector import HalvingConv
-from kpbench.nn.fast import plain
 from kpbench.nn.resize import resized_by_matrices
+from tests.nn.reference import convolved_then_halved
 
 
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 7))
@@ -107,9 +108,11 @@ def test_in_evaluation_one_image_does_not_affect_another() -> None:
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
-def half_and_gradients(conv: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+def half_and_gradients(
+    conv: torch.nn.Conv2d, x: torch.Tensor, halved: Callable[..., torch.Tensor]
+) -> list[torch.Tensor]:
     """Return the output, and the gradients of a sum that weighs every pixel differently."""
-    found = conv(x)
+    found = halved(conv, x)
     weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(1)).to(found)
     gradients = torch.autograd.grad((found * weights).sum(), [x, *conv.parameters()])
     return [found, *gradients]
@@ -122,13 +125,10 @@ def test_halving_convolution_is_a_convolution_then_halving_at_the_borders_too(
 ) -> None:
     torch.manual_seed(seed)
     conv = HalvingConv(2, 3).double()
-    with plain():
-        naive = HalvingConv(2, 3).double()
-    naive.load_state_dict(conv.state_dict(), strict=True)
     x = torch.randn(2, 2, 2 * half_height, 2 * half_width, dtype=torch.float64, requires_grad=True)
-    wanted = half_and_gradients(naive, x)
+    wanted = half_and_gradients(conv, x, convolved_then_halved)
     assert wanted[0].shape == (2, 3, half_height, half_width)
-    for a, b in zip(half_and_gradients(conv, x), wanted, strict=True):
+    for a, b in zip(half_and_gradients(conv, x, HalvingConv.forward), wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
@@ -171,7 +171,7 @@ def test_the_frozen_detector_computes_what_the_trained_one_does() -> None:
             torch.nn.init.uniform_(layer.weight, 0.5, 2)
             torch.nn.init.normal_(layer.bias)
     before = {name: value.clone() for name, value in detector.state_dict().items()}
-    frozen = frozen_detector(detector)
+    frozen = for_prediction(detector)
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in frozen.modules())
     images = torch.rand(3, 3, 32, 32) * 2 - 1
     with torch.no_grad():
@@ -179,3 +179,17 @@ def test_the_frozen_detector_computes_what_the_trained_one_does() -> None:
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
     for name, value in detector.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_a_batch_norm_is_put_only_into_the_convolution_right_before_it() -> None:
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(4)
+    torch.nn.init.uniform_(norm.weight, 0.5, 2)
+    apart = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU(), norm, torch.nn.Conv2d(4, 2, 1)
+    )
+    apart(torch.randn(8, 3, 5, 5))
+    frozen = for_prediction(apart)
+    assert isinstance(frozen[2], torch.nn.BatchNorm2d)
+    x = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(frozen(x), apart.eval()(x))

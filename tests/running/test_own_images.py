@@ -23,7 +23,7 @@ from kpbench.running import own_images
 from kpbench.running.own_images import read_image
 from kpbench.running.resolve import Settings
 from kpbench.testing import toy_labelled
-from kpbench.training.loop import fit_module
+from kpbench.training.loop import fit_network
 from tests.conftest import Install, bright
 
 STEPS = 4
@@ -36,7 +36,7 @@ class StoppedError(RuntimeError):
 @pytest.fixture
 def states(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the state of every second training step, as long trainings do of every 500th."""
-    defaults = fit_module.__kwdefaults__
+    defaults = fit_network.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "save_every", 2)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ from torch._subclasses.fake_tensor import (
 
 from kpbench.api import FitContext, ImageSet
 from kpbench.nn import images as training_data
+from kpbench.training import batch as batch_module
 from kpbench.training import loop
+from kpbench.training.batch import Data
+from kpbench.training.frozen import Helper
 
 TRAINED = ("autolink", "depth_teacher", "distill_dkp")
 K = 5
@@ -74,13 +78,12 @@ class TestOneGraph:
 
         torch_compile = torch.compile
         monkeypatch.setattr(torch, "compile", compile_without_a_compiler)
-        module = importlib.import_module("kpbench_methods._autolink_training")
-        monkeypatch.setattr(module, "compiles", lambda device, visited: True)
+        monkeypatch.setattr(loop, "compiles", lambda device, visited: True)
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*uncompiled")
             fitted(name, images, teacher, progress=note)
-        # detector, decoder and perceptual distance, what is wanted, and what the teacher says
-        assert len(compiled) == (5 if name == "distill_dkp" else 4)
+        # detector, decoder, perceptual distance and what is wanted; the teacher and what it says
+        assert len(compiled) == (6 if name == "distill_dkp" else 4)
         assert len(plain) == 3
         np.testing.assert_allclose(losses, plain, atol=0.0011)  # they are printed to 0.001
 
@@ -126,32 +129,47 @@ class TestOnAFakeGpu:
         losses: list[Tensor] = []
 
         def take_steps(
-            module: nn.Module,
-            objective: loop.Objective,
-            data: Mapping[str, Tensor],
-            schedule: loop.Schedule,
+            network: nn.Module,
+            loss: loop.Loss,
+            images: ImageSet,
+            pixels: Tensor,
+            training: loop.Training,
             context: FitContext,
             *,
-            frozen: Any,
+            helpers: Mapping[str, Helper],
             settings: Any,
         ) -> None:
             with mode:
-                placed = {name: mode.from_tensor(t).to("cuda") for name, t in data.items()}
-                module.to("cuda").train()
-                batches = loop._Batches(placed, frozen, schedule, "cuda")
-                for each in batches.outputs.values():
+                network.to("cuda").train()
+                there = {}
+                for name, helper in helpers.items():
+                    helper.network.to("cuda")
+                    seen = None if helper.pixels is None else mode.from_tensor(helper.pixels)
+                    there[name] = replace(helper, pixels=seen)
+                data = Data(
+                    images,
+                    mode.from_tensor(pixels),
+                    there,
+                    "cuda",
+                    batch_size=training.batch_size,
+                    flip=training.flip,
+                    seed=training.seed,
+                    steps=training.steps,
+                )
+                for each in data.outputs.values():
                     each.worthwhile = kept
                 watch = loop._Losses(steps=99, every=50)
                 for step in range(3):
-                    losses.append(objective(*batches.of(step)))
+                    losses.append(loss(network, data.batch(step)))
                     watch.add(step + 1, losses[-1])
-                assert all((each.known is not None) is kept for each in batches.outputs.values())
+                assert all((each.known is not None) is kept for each in data.outputs.values())
             raise _EnoughError
 
-        monkeypatch.setattr(loop, "fit_module", take_steps)
-        module = importlib.import_module("kpbench_methods._autolink_training")
-        # it copies networks, which fake ones do not survive
-        monkeypatch.setattr(module.Distillation, "check", lambda *_: None)
+        monkeypatch.setattr(loop, "fit_network", take_steps)
+        monkeypatch.setattr(batch_module, "placed", lambda pixels, device: pixels.to(device))
+        # it computes with numbers, which fake networks have not
+        student = importlib.import_module("kpbench_methods.distill_dkp").DistillDKP
+        monkeypatch.setattr(student, "_compare", lambda *_: None)
         with pytest.raises(_EnoughError):
             fitted(name, images, teacher, device="cuda")
         assert [loss.device.type for loss in losses] == ["cuda"] * 3

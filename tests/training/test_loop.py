@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from kpbench.api import FitContext
-from kpbench.errors import CheckpointError, TrainingError
+from kpbench.api import FitContext, ImageSet
+from kpbench.errors import CheckpointError, InvalidInputError, TrainingError
 from kpbench.nn import images as training_data
 from kpbench.nn.images import draw, normalised, resized, take
-from kpbench.training.loop import Schedule, fit_module
+from kpbench.training.batch import Batch
+from kpbench.training.frozen import Helper
+from kpbench.training.loop import Training, fit_network
+from kpbench.training.optimiser import Optimiser
 
 N = 10
 
 
-def schedule(steps: int = 6, seed: int = 0, flip: bool = True) -> Schedule:
-    return Schedule(
-        steps=steps, batch_size=4, learning_rate=1e-2, weight_decay=1e-3, flip=flip, seed=seed
+def plan(steps: int = 6, seed: int = 0, **optimiser: Any) -> Training:
+    settings = {"learning_rate": 1e-2, "weight_decay": 1e-3, **optimiser}
+    return Training(
+        steps=steps, batch_size=4, flip=True, seed=seed, optimiser=Optimiser(**settings)
+    )
+
+
+def fit(
+    network: Tiny, training: Training, context: FitContext, pixels: Tensor, **more: Any
+) -> None:
+    fit_network(
+        network, type(network).loss, ImageSet(pixels.numpy()), pixels, training, context, **more
     )
 
 
@@ -46,9 +56,9 @@ class Tiny(nn.Module):
         for i, parameter in enumerate(self.parameters()):
             nn.init.constant_(parameter, 0.1 * (i + 1))
 
-    def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
-        noise = torch.rand(batch["images"].shape, generator=generator)
-        found: Tensor = (self.net(batch["images"] + noise) - batch["images"]).square().mean()
+    def loss(self, batch: Batch) -> Tensor:
+        noise = torch.rand(batch.images.shape, generator=batch.generator)
+        found: Tensor = (self.net(batch.images + noise) - batch.images).square().mean()
         return found
 
 
@@ -67,15 +77,15 @@ def test_large_packed_images_stay_in_their_file_and_train_the_same(
     drawn = draw(N, 4, flip=True, seed=0, step=1)
     assert torch.equal(take(mapped, drawn, "cpu"), take(copied, drawn, "cpu"))
     tiny = Tiny()
-    fit_module(tiny, tiny.loss, {"images": mapped}, schedule(), FitContext())
-    plain = trained(FitContext(), schedule())
+    fit(tiny, plan(), FitContext(), mapped)
+    plain = trained(FitContext(), plan())
     for name, value in tiny.state_dict().items():
         assert torch.equal(value, plain[name]), name
 
 
-def trained(context: FitContext, plan: Schedule, save_every: int = 500) -> dict[str, Tensor]:
+def trained(context: FitContext, training: Training, save_every: int = 500) -> dict[str, Tensor]:
     tiny = Tiny()
-    fit_module(tiny, tiny.loss, {"images": images()}, plan, context, save_every=save_every)
+    fit(tiny, training, context, images(), save_every=save_every)
     assert not tiny.training
     return tiny.state_dict()
 
@@ -135,26 +145,44 @@ def test_resizing_averages_and_squashes() -> None:
 
 
 def test_same_seed_same_weights_other_seed_other_weights() -> None:
-    assert_equal(trained(FitContext(), schedule()), trained(FitContext(), schedule()))
-    other = trained(FitContext(), schedule(seed=1))
-    assert not torch.equal(other["net.0.weight"], trained(FitContext(), schedule())["net.0.weight"])
+    assert_equal(trained(FitContext(), plan()), trained(FitContext(), plan()))
+    other = trained(FitContext(), plan(seed=1))
+    assert not torch.equal(other["net.0.weight"], trained(FitContext(), plan())["net.0.weight"])
 
 
 def test_data_is_mirrored_together() -> None:
     seen: list[bool] = []
 
     class Net(Tiny):
-        def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
-            seen.append(torch.equal(batch["images"], batch["other"]))
-            return super().loss(batch, generator)
+        def loss(self, batch: Batch) -> Tensor:
+            seen.append(torch.equal(batch.images, batch.frames))
+            grey = (batch.images[:, :1] + 1) * 127.5
+            seen.append(torch.allclose(batch.depth * 1000, grey, atol=1e-2))
+            seen.append(torch.equal(batch.mask > 0, grey.round() > 128))
+            seen.append(torch.equal(batch.said("grey"), batch.images[:, 0].flatten(1)))
+            return super().loss(batch)
 
-    net = Net()
-    fit_module(net, net.loss, {"images": images(), "other": images()}, schedule(), FitContext())
-    assert seen == [True] * 6
+    net, pixels = Net(), images()
+    grey = pixels[..., 0].numpy()
+    known = ImageSet(
+        pixels.numpy(), depth=grey.astype(np.uint16), mask=grey > 128, frames=pixels.numpy()
+    )
+    helpers = {"grey": Helper(nn.Identity(), says=lambda x: x[:, 0].flatten(1))}
+    fit_network(net, Net.loss, known, pixels, plan(), FitContext(), helpers=helpers)
+    assert seen == [True] * 24
+
+
+def test_a_signal_that_was_not_asked_for_is_an_error() -> None:
+    class Net(Tiny):
+        def loss(self, batch: Batch) -> Tensor:
+            return super().loss(batch) + batch.depth.mean()
+
+    with pytest.raises(InvalidInputError, match="no depth: name it in the method's `needs`"):
+        fit(Net(), plan(), FitContext(), images())
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = trained(FitContext(), schedule())
+    whole = trained(FitContext(), plan())
 
     class KilledError(RuntimeError):
         pass
@@ -164,24 +192,24 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
             raise KilledError
 
     with pytest.raises(KilledError):
-        trained(FitContext(checkpoints=tmp_path, progress=kill), schedule(), save_every=2)
+        trained(FitContext(checkpoints=tmp_path, progress=kill), plan(), save_every=2)
     steps: list[int] = []
     context = FitContext(checkpoints=tmp_path, progress=lambda done, *_: steps.append(done))
-    assert_equal(trained(context, schedule(), save_every=2), whole)
+    assert_equal(trained(context, plan(), save_every=2), whole)
     assert steps == [5, 6]  # from the state of step 4
     steps.clear()
-    assert_equal(trained(context, schedule(), save_every=2), whole)  # finished: nothing left to do
+    assert_equal(trained(context, plan(), save_every=2), whole)  # finished: nothing left to do
     assert steps == []
 
 
 def test_a_training_state_of_other_settings_or_damaged_is_refused(tmp_path: Path) -> None:
     context = FitContext(checkpoints=tmp_path)
-    trained(context, schedule(), save_every=2)
+    trained(context, plan(), save_every=2)
     with pytest.raises(CheckpointError, match="other data or settings"):
-        trained(context, schedule(seed=1), save_every=2)
+        trained(context, plan(seed=1), save_every=2)
     (tmp_path / "training.ckpt").write_bytes(b"\x80\x02cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(CheckpointError, match="damaged"):
-        trained(context, schedule(), save_every=2)
+        trained(context, plan(), save_every=2)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -189,44 +217,41 @@ def test_a_loss_that_is_not_finite_names_the_step(value: float) -> None:
     class Diverging(Tiny):
         steps = 0
 
-        def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        def loss(self, batch: Batch) -> Tensor:
             self.steps += 1
-            return super().loss(batch, generator) * (value if self.steps == 3 else 1)
+            return super().loss(batch) * (value if self.steps == 3 else 1)
 
     net = Diverging()
     with pytest.raises(TrainingError, match=r"at step 3 of 6.*learning rate"):
-        fit_module(net, net.loss, {"images": images()}, schedule(), FitContext())
+        fit(net, plan(), FitContext(), images())
 
 
 def test_weights_that_the_last_step_ruins_are_an_error() -> None:
     class Root(Tiny):
-        def loss(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
-            root: Tensor = (self.net(batch["images"]) * 0).sum().abs().sqrt()
-            return super().loss(batch, generator) + root
+        def loss(self, batch: Batch) -> Tensor:
+            root: Tensor = (self.net(batch.images) * 0).sum().abs().sqrt()
+            return super().loss(batch) + root
 
     net = Root()  # the root's derivative at zero is infinite, its value is not
     with pytest.raises(TrainingError, match="after step 1"):
-        fit_module(net, net.loss, {"images": images()}, schedule(steps=1), FitContext())
+        fit(net, plan(steps=1), FitContext(), images())
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"seed": -1}]
-)
-def test_unusable_settings(wrong: dict[str, float]) -> None:
-    good = {"steps": 1, "batch_size": 1, "learning_rate": 1e-3, "weight_decay": 0.0, "seed": 0}
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"seed": -1}])
+def test_unusable_settings(wrong: dict[str, int]) -> None:
+    good = {"steps": 1, "batch_size": 1, "seed": 0, **wrong}
     with pytest.raises(TrainingError, match=next(iter(wrong))):
-        Schedule(**{**good, **wrong}, flip=False)  # type: ignore[arg-type]
+        Training(**good, flip=False, optimiser=Optimiser())
 
 
 def test_an_unknown_precision_is_named() -> None:
     with pytest.raises(TrainingError, match="with precision '8-bits'"):
-        trained(FitContext(precision="8-bits"), schedule())
+        trained(FitContext(precision="8-bits"), plan())
 
 
 def test_one_image_is_not_enough() -> None:
-    tiny = Tiny()
-    with pytest.raises(TrainingError, match="two or more"):
-        fit_module(tiny, tiny.loss, {"images": images()[:1]}, schedule(), FitContext())
+    with pytest.raises(TrainingError, match="two images or more"):
+        fit(Tiny(), plan(), FitContext(), images()[:1])
 
 
 def test_nothing_is_left_behind(
@@ -242,7 +267,7 @@ def test_nothing_is_left_behind(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         context = FitContext(progress=lambda done, all_, _: seen.append((done, all_)))
-        fit_module(tiny, tiny.loss, {"images": images()}, schedule(), context)
+        fit(tiny, plan(), context, images())
     assert seen == [(i + 1, 6) for i in range(6)]
     assert capfd.readouterr() == ("", "")
     assert not any(tmp_path.iterdir())
@@ -259,7 +284,7 @@ def test_an_interrupt_reaches_the_caller_as_one() -> None:
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        trained(FitContext(progress=interrupt), schedule())
+        trained(FitContext(progress=interrupt), plan())
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -268,30 +293,11 @@ def test_a_termination_is_not_a_success() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(SystemExit) as caught:
-        trained(FitContext(progress=terminate), schedule())
+        trained(FitContext(progress=terminate), plan())
     assert caught.value.code == 143
 
 
 def test_bfloat16_trains_on_the_cpu() -> None:
-    weights = trained(FitContext(precision="bf16-mixed"), schedule())
+    weights = trained(FitContext(precision="bf16-mixed"), plan())
     assert weights["net.0.weight"].dtype == torch.float32
-    assert not torch.equal(
-        weights["net.0.weight"], trained(FitContext(), schedule())["net.0.weight"]
-    )
-
-
-def test_listing_and_configuring_methods_imports_no_torch() -> None:
-    script = """
-import json, sys
-from importlib import import_module
-names = ["autolink", "depth_teacher", "distill_dkp", "random_detector"]
-plugins = [import_module("kpbench_methods." + name).PLUGIN for name in names]
-params = [dict(p.configured(role="taichi", recipe="paper", overrides={}).params()) for p in plugins]
-print(json.dumps([params, [m for m in ("torch", "lightning", "sklearn") if m in sys.modules]]))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    params, heavy = json.loads(done.stdout)
-    assert heavy == []
-    assert [p["image_size"] for p in params] == [128] * 4
+    assert not torch.equal(weights["net.0.weight"], trained(FitContext(), plan())["net.0.weight"])

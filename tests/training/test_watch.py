@@ -12,17 +12,17 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
-from kpbench.api import FitContext
+from kpbench.api import FitContext, ImageSet
 from kpbench.errors import TrainingError
 from kpbench.nn.fast import cpu_threads
 from kpbench.training import loop
-from kpbench.training.loop import Schedule, fit_module
+from kpbench.training.batch import Batch
+from kpbench.training.loop import Training, fit_network
+from kpbench.training.optimiser import Optimiser
 
-PIXELS = {
-    "images": torch.randint(
-        0, 256, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-}
+PIXELS = torch.randint(
+    0, 256, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 
 
 class Root(nn.Module):
@@ -33,16 +33,17 @@ class Root(nn.Module):
         self.net = nn.Conv2d(3, 3, 1)
         self.bad, self.steps = bad, 0
 
-    def loss(self, batch: Mapping[str, Tensor], _: torch.Generator) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         self.steps += 1
-        square: Tensor = self.net(batch["images"]).square().mean()
+        square: Tensor = self.net(batch.images).square().mean()
         return square + self.bad.get(self.steps, 0.0)
 
 
-def schedule(steps: int) -> Schedule:
-    return Schedule(
-        steps=steps, batch_size=4, learning_rate=1e-2, weight_decay=0.0, flip=False, seed=0
+def fit(root: Root, steps: int, context: FitContext, **more: Any) -> None:
+    training = Training(
+        steps=steps, batch_size=4, flip=False, seed=0, optimiser=Optimiser(learning_rate=1e-2)
     )
+    fit_network(root, Root.loss, ImageSet(PIXELS.numpy()), PIXELS, training, context, **more)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_bad_loss_names_its_step_however_late_it_is_read(
     monkeypatch.setitem(loop.READ_EVERY, "cpu", every)
     root = Root({3: float("inf"), 4: float("nan")})
     with pytest.raises(TrainingError, match="the loss is inf at step 3 of 7"):
-        fit_module(root, root.loss, PIXELS, schedule(7), FitContext())
+        fit(root, 7, FitContext())
     assert root.steps == seen
 
 
@@ -65,7 +66,7 @@ def test_a_bad_training_saves_nothing_though_losses_are_read_late(
     root = Root({2: float("nan")})
     with pytest.raises(TrainingError, match="at step 2 of 30"):
         context = FitContext(checkpoints=tmp_path)
-        fit_module(root, root.loss, PIXELS, schedule(30), context, save_every=4)
+        fit(root, 30, context, save_every=4)
     assert root.steps == 4
     assert not list(tmp_path.iterdir())
 
@@ -75,7 +76,7 @@ def test_late_reading_still_reports_every_step(monkeypatch: pytest.MonkeyPatch) 
     root = Root({})
     seen: list[tuple[int, str]] = []
     context = FitContext(progress=lambda done, _, text: seen.append((done, text)))
-    fit_module(root, root.loss, PIXELS, schedule(7), context)
+    fit(root, 7, context)
     assert [done for done, _ in seen] == list(range(1, 8))
     texts = [text for _, text in seen]
     assert texts[:2] == ["", ""]
@@ -102,10 +103,10 @@ def test_a_state_is_of_its_step_though_training_goes_on_while_it_is_written(
 
     monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", late)
     context = FitContext(checkpoints=tmp_path, progress=progress)
-    fit_module(root, root.loss, PIXELS, schedule(6), context, save_every=4)
+    fit(root, 6, context, save_every=4)
     state = torch.load(tmp_path / "training.ckpt", weights_only=True)
     assert state["global_step"] == 4
-    assert torch.equal(state["state_dict"]["module.net.weight"], weights[4])
+    assert torch.equal(state["state_dict"]["network.net.weight"], weights[4])
     assert not torch.equal(weights[4], weights[6])
 
 
@@ -121,10 +122,10 @@ def test_threads_are_a_function_of_the_step_and_of_nothing_else(
     try:
         torch.set_num_threads(2)
         root = Root({})
-        fit_module(root, root.loss, PIXELS, schedule(2), context)
+        fit(root, 2, context)
         monkeypatch.setattr("kpbench.nn.fast.LARGE_STEP", 4 * 32 * 32)
         torch.set_num_threads(1)
-        fit_module(root, root.loss, PIXELS, schedule(2), context)
+        fit(root, 2, context)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -146,7 +147,7 @@ def test_float32_means_float32(precision: str) -> None:
     root = Root({})
     context = FitContext(precision=precision, progress=look)
     try:
-        fit_module(root, root.loss, PIXELS, schedule(1), context)
+        fit(root, 1, context)
         after = settings.fill_uninitialized_memory, cudnn.allow_tf32, products.allow_tf32
     finally:
         products.allow_tf32 = False
