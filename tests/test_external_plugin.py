@@ -66,8 +66,13 @@ def test_a_stranger_gets_a_number(tmp_path: Path) -> None:
     assert len(list((tmp_path / "results").rglob("smoke-0-*.json"))) == 2
 
 
-def test_the_generated_tests_pass_and_the_code_is_clean(tmp_path: Path) -> None:
-    package, site = new_method_package("shiny_spots", tmp_path / "package"), tmp_path / "site"
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_generated_tests_pass_and_the_code_is_clean(tmp_path: Path, trained: bool) -> None:
+    site = tmp_path / "site"
+    package = new_method_package("shiny_spots", tmp_path / "package", trained=trained)
+    source = package / "kpbench_shiny_spots" / "shiny_spots.py"
+    assert ("TorchMethod" in source.read_text()) is trained
+    assert len(source.read_text().splitlines()) < 60
     pip_install(package, site)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "tests"],

@@ -83,6 +83,60 @@ class {title}(MethodBase):
 PLUGIN: Method = {title}()
 '''
 
+TRAINED = '''\
+"""Points that move with the image: equivariant under warps, and apart from each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kpbench import Batch, ColourRange, Method, TorchMethod
+from kpbench.nn import soft_argmax
+
+
+@dataclass
+class {title}(TorchMethod):
+    """Replace this by your method; the fields are its parameters and part of its identity."""
+
+    name = "{name}"
+    version = 1  # raise it whenever the same parameters give other keypoints
+    paper = "Your paper, 2026"
+    recipes = {{  # what differs from the fields below, which are the paper's values
+        "quick": {{"image_size": 32, "batch_size": 16, "steps": 500}},
+        "smoke": {{"image_size": 32, "batch_size": 4, "steps": 3}},
+    }}
+
+    width: int = 32
+    apart: float = 0.2
+
+    def network(self, n_keypoints: int) -> nn.Module:
+        """Return the untrained network: one map a keypoint."""
+        layers: list[nn.Module] = []
+        for inputs, stride in ((3, 2), (self.width, 2), (self.width, 1), (self.width, 1)):
+            layers += [nn.Conv2d(inputs, self.width, 3, stride, 1), nn.BatchNorm2d(self.width)]
+            layers += [nn.ReLU()]
+        return nn.Sequential(*layers, nn.Conv2d(self.width, n_keypoints, 1))
+
+    def keypoints(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Return (B, K, 2) points, (x, y) in [0, 1], of images (B, 3, S, S) in [-1, 1]."""
+        return soft_argmax(network(images))
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return how far points are from where the image moved them, and how crowded they are."""
+        points = self.keypoints(network, batch.images)
+        copy = batch.warped(colours=ColourRange())
+        again = self.keypoints(network, copy.images)
+        stray = (again - copy.warp.target(points)).square().sum(-1).mean()
+        gaps = torch.cdist(points, points) + torch.eye(points.shape[1], device=points.device)
+        return stray + (self.apart - gaps).relu().square().mean()
+
+
+PLUGIN: Method = {title}()
+'''
+
 TEST = '''\
 """The contract of kpbench holds."""
 
@@ -104,8 +158,13 @@ A method for [kpbench](https://pypi.org/project/kpbench/).
 """
 
 
-def new_method_package(name: str, folder: Path | None = None) -> Path:
+def new_method_package(name: str, folder: Path | None = None, *, trained: bool = False) -> Path:
     """Write the package and return its folder.
+
+    Args:
+        name: of the method.
+        folder: of the package; ./kpbench-NAME by default.
+        trained: whether the method trains a network.
 
     Raises:
         InvalidInputError: the name is no module name or taken, or the folder is not empty.
@@ -126,7 +185,7 @@ def new_method_package(name: str, folder: Path | None = None) -> Path:
         "pyproject.toml": PYPROJECT,
         "README.md": README,
         f"kpbench_{name}/__init__.py": '"""One public module is one kpbench method."""\n',
-        f"kpbench_{name}/{name}.py": METHOD,
+        f"kpbench_{name}/{name}.py": TRAINED if trained else METHOD,
         f"tests/test_{name}.py": TEST,
     }
     for path, template in files.items():

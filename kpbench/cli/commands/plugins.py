@@ -44,9 +44,12 @@ def check(
 def new_method(
     name: Annotated[str, typer.Argument(help="Lower case with underscores.")],
     folder: Annotated[Path | None, typer.Option(help="Default: ./kpbench-NAME.")] = None,
+    trained: Annotated[
+        bool, typer.Option("--trained", help="One that trains a network, in 60 lines.")
+    ] = False,
 ) -> None:
     """Write a working plugin package to start from."""
     from kpbench.cli.scaffold import new_method_package
 
-    target = new_method_package(name, folder)
+    target = new_method_package(name, folder, trained=trained)
     typer.echo(f"wrote {target}; next: pip install -e {target} && kpbench check {name}")
