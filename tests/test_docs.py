@@ -51,6 +51,7 @@ def blocks(language: str) -> list[str]:
 def test_the_method_of_the_readme_keeps_the_contract(install: Install) -> None:
     [source] = [text for text in blocks("python") if "PLUGIN" in text]
     name = re.findall(r'name = "(\w+)"', source)[0]
+    assert "TorchMethod" in source and len(source.splitlines()) < 60
     install("methods", {name: source})
     check_method(load_method(name))
 

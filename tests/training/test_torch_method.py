@@ -140,8 +140,6 @@ def test_training_makes_points_move_with_the_image(images: ImageSet) -> None:
 
     learnt = fitted(images, steps=150, learning_rate=1e-2, rate_of_head=1e-2)
     assert stray(learnt) < 0.7 * stray(fitted(images, steps=1))
-        fitted(images, steps=1)
-    )
 
 
 def test_what_the_optimiser_says_is_done(images: ImageSet) -> None:
