@@ -21,7 +21,7 @@ from kpbench.nn.soft_argmax import pixel_centres
 
 _NEWTON = 6
 """Steps in which a point is found whose place is known; they converge quadratically."""
-_STEEPEST = 0.12
+_STEEPEST = 0.16
 """Largest `bend` as a share of the distance between control points: beyond, a warp may fold."""
 
 
@@ -33,8 +33,8 @@ class WarpRange:
         rotation: largest angle in degrees.
         scale: largest factor by which the image grows or shrinks, 1 or more.
         shift: largest translation along x and y, in [0, 1] of the image.
-        bend: standard deviation by which the control points of the thin-plate spline move, in
-            [0, 1] of the image; 0: the warp is affine.
+        bend: largest distance by which the control points of the thin-plate spline move along x
+            and y, in [0, 1] of the image; 0: the warp is affine.
         controls: control points along a side.
 
     Raises:
@@ -44,7 +44,7 @@ class WarpRange:
     rotation: float = 15.0
     scale: float = 1.1
     shift: float = 0.05
-    bend: float = 0.02
+    bend: float = 0.03
     controls: int = 5
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class Warp:
         grid = _control_points(strength.controls, torch.float32, torch.device("cpu"))
         moved = (grid - 0.5) @ turn.mT + 0.5 + strength.shift * uniform[:, None, 2:]
         if strength.bend:
-            moved = moved + strength.bend * torch.randn(moved.shape, generator=generator)
+            moved = moved + strength.bend * (2 * torch.rand(moved.shape, generator=generator) - 1)
         side = strength.controls
         return cls(moved.view(batch, side, side, 2).to(device))
 
