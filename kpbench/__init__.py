@@ -1,41 +1,102 @@
-"""Benchmark and evaluate unsupervised keypoint methods."""
+"""Benchmark and evaluate unsupervised keypoint methods.
 
+All that the author of a method or of a protocol needs is importable from here. A name is imported
+when it is first asked for, so that the command line starts without numpy.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kpbench.api import (
-        EvaluationProtocol,
-        FitContext,
-        ImageSet,
-        Keypoints,
-        Labelled,
-        Method,
-        MethodBase,
-        Splits,
-    )
+if TYPE_CHECKING:  # what a type checker sees; a test compares it with `_MODULES`
+    from kpbench.api import Array as Array
+    from kpbench.api import ConfigurableProtocol as ConfigurableProtocol
+    from kpbench.api import Device as Device
+    from kpbench.api import EvaluationProtocol as EvaluationProtocol
+    from kpbench.api import ExportableMethod as ExportableMethod
+    from kpbench.api import FitContext as FitContext
+    from kpbench.api import ImageSet as ImageSet
+    from kpbench.api import Keypoints as Keypoints
+    from kpbench.api import Labelled as Labelled
+    from kpbench.api import LabelReader as LabelReader
+    from kpbench.api import Method as Method
+    from kpbench.api import MethodBase as MethodBase
+    from kpbench.api import MovableMethod as MovableMethod
+    from kpbench.api import PreparedProtocol as PreparedProtocol
+    from kpbench.api import Progress as Progress
+    from kpbench.api import Recipe as Recipe
+    from kpbench.api import Signal as Signal
+    from kpbench.api import Splits as Splits
+    from kpbench.api import no_progress as no_progress
+    from kpbench.data.dataset import Dataset as Dataset
+    from kpbench.data.protocol import RealProtocol as RealProtocol
+    from kpbench.data.source import Box as Box
+    from kpbench.data.source import Rows as Rows
+    from kpbench.data.source import Source as Source
+    from kpbench.errors import DataError as DataError
+    from kpbench.errors import InvalidInputError as InvalidInputError
+    from kpbench.errors import KpbenchError as KpbenchError
+    from kpbench.errors import MissingDataError as MissingDataError
+    from kpbench.errors import MissingWeightsError as MissingWeightsError
+    from kpbench.errors import TrainingError as TrainingError
+    from kpbench.errors import UnknownNameError as UnknownNameError
+    from kpbench.people.protocol import PeopleProtocol as PeopleProtocol
+    from kpbench.people.scene.scene import PeopleSettings as PeopleSettings
+    from kpbench.scoring.flips import mirrored_pairs as mirrored_pairs
+    from kpbench.scoring.named import evaluators_of as evaluators_of
+    from kpbench.scoring.spec import EvaluatorSpec as EvaluatorSpec
 
 __version__ = "0.1.0"
-__all__ = [
-    "EvaluationProtocol",
-    "FitContext",
-    "ImageSet",
-    "Keypoints",
-    "Labelled",
-    "Method",
-    "MethodBase",
-    "Splits",
-]
+_MODULES = {
+    "Array": "kpbench.api",
+    "Box": "kpbench.data.source",
+    "ConfigurableProtocol": "kpbench.api",
+    "DataError": "kpbench.errors",
+    "Dataset": "kpbench.data.dataset",
+    "Device": "kpbench.api",
+    "EvaluationProtocol": "kpbench.api",
+    "EvaluatorSpec": "kpbench.scoring.spec",
+    "ExportableMethod": "kpbench.api",
+    "FitContext": "kpbench.api",
+    "ImageSet": "kpbench.api",
+    "InvalidInputError": "kpbench.errors",
+    "Keypoints": "kpbench.api",
+    "KpbenchError": "kpbench.errors",
+    "LabelReader": "kpbench.api",
+    "Labelled": "kpbench.api",
+    "Method": "kpbench.api",
+    "MethodBase": "kpbench.api",
+    "MissingDataError": "kpbench.errors",
+    "MissingWeightsError": "kpbench.errors",
+    "MovableMethod": "kpbench.api",
+    "PeopleProtocol": "kpbench.people.protocol",
+    "PeopleSettings": "kpbench.people.scene.scene",
+    "PreparedProtocol": "kpbench.api",
+    "Progress": "kpbench.api",
+    "RealProtocol": "kpbench.data.protocol",
+    "Recipe": "kpbench.api",
+    "Rows": "kpbench.data.source",
+    "Signal": "kpbench.api",
+    "Source": "kpbench.data.source",
+    "Splits": "kpbench.api",
+    "TrainingError": "kpbench.errors",
+    "UnknownNameError": "kpbench.errors",
+    "evaluators_of": "kpbench.scoring.named",
+    "mirrored_pairs": "kpbench.scoring.flips",
+    "no_progress": "kpbench.api",
+}
+"""Name -> the module that it is imported from."""
+__all__ = [*_MODULES]
 
-if not TYPE_CHECKING:  # the command line starts without numpy, which the contracts import
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Import a contract when it is first asked for."""
-        if name not in __all__:
+        """Import a name when it is first asked for."""
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from kpbench import api
-
-        return getattr(api, name)
+        found = getattr(import_module(_MODULES[name]), name)
+        globals()[name] = found
+        return found
 
     def __dir__() -> list[str]:
         """Return what is here, loaded or not."""
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *_MODULES})
