@@ -166,8 +166,8 @@ def test_worker_processes_know_what_lies_there(ideas: Path, tmp_path: Path) -> N
     program = (
         "import sys\n"
         "from kpbench.cli.main import main\n"
-        "from kpbench.data.packing import parallel\n"
-        "parallel.FEW = 0\n"
+        "from kpbench.data.packing import packing\n"
+        "packing.CHUNK = 4\n"  # more of them than are worth processes
         "assert main(['data', 'verify', 'noise']) == 0\n"
         "assert main(['data', 'prepare', 'noise']) == 0\n"
         "words = ['evaluate', '-p', 'noise', '-m', 'mean_shape', '-m', 'spots']\n"
