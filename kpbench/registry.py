@@ -53,17 +53,17 @@ def available(kind: Kind) -> dict[str, Plugin]:
     found = search(kind).plugins
     if not found:
         raise UnknownNameError(f"no {kind} are installed; from a checkout run: pip install -e .")
-    return found
+    return dict(found)
 
 
 def datasets() -> dict[str, Plugin]:
     """Return the modules that describe a data set, by their name, without importing any of them."""
-    return search("protocols").datasets
+    return dict(search("protocols").datasets)
 
 
 def faults(kind: Kind) -> list[Fault]:
     """Return the plugins and packages that cannot take part, each with the reason."""
-    return search(kind).faults
+    return list(search(kind).faults)
 
 
 def find(kind: Kind, name: str) -> Plugin:

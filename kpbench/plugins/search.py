@@ -6,9 +6,11 @@ Nothing is imported here. What each module is, is read from its source.
 from __future__ import annotations
 
 import ast
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -91,6 +93,32 @@ class Plugins:
 
 def search(kind: Kind) -> Plugins:
     """Return the plugins of one kind, the data sets beside them, and what cannot take part."""
+    return _search(kind, tuple(sys.path), tuple(unpackaged.places()), tuple(_stamps(kind)))
+
+
+def _stamps(kind: Kind) -> Iterator[tuple[str, int]]:
+    """Yield all sources and folders that a search reads, and when each was changed."""
+    folders = [folder for _, found in _packages(kind, tuple(sys.path)) for folder in found]
+    for folder in (*folders, *(unpackaged.package_of(place)[1] for place in unpackaged.places())):
+        for path in (str(folder), *_folders_in(folder)):
+            with suppress(OSError), os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".py"):
+                        yield entry.path, entry.stat().st_mtime_ns
+
+
+def _folders_in(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=16)
+def _search(
+    kind: Kind, path: tuple[str, ...], places: tuple[Path, ...], stamps: tuple[tuple[str, int], ...]
+) -> Plugins:
     plugins: dict[str, list[Plugin]] = {}
     described: dict[str, list[Plugin]] = {}
     faults = [*_missing_packages(kind), *(_useless_places() if kind == KINDS[0] else ())]
