@@ -20,7 +20,7 @@ from typing import Any
 
 from kpbench.api import EvaluationProtocol, Method
 from kpbench.errors import BrokenPluginError, KpbenchError, MissingPackageError, UnknownNameError
-from kpbench.plugins.search import KINDS, Fault, Kind, Plugin, search
+from kpbench.plugins.search import KINDS, Fault, Kind, Plugin, search, without_duplicates
 
 __all__ = [
     "KINDS",
@@ -28,15 +28,19 @@ __all__ = [
     "Kind",
     "Plugin",
     "available",
+    "dataset_faults",
     "datasets",
     "faults",
     "find",
     "load_dataset",
     "load_method",
     "load_protocol",
+    "loadable_datasets",
     "loadable_protocols",
+    "roles",
 ]
 
+_OF_DATASET = ("name", "title", "about", "licence", "source", "layout", "needs", "evaluators")
 _CONTRACT: dict[Kind, type] = {"methods": Method, "protocols": EvaluationProtocol}
 
 
@@ -49,17 +53,17 @@ def available(kind: Kind) -> dict[str, Plugin]:
     found = search(kind).plugins
     if not found:
         raise UnknownNameError(f"no {kind} are installed; from a checkout run: pip install -e .")
-    return found
+    return dict(found)
 
 
 def datasets() -> dict[str, Plugin]:
     """Return the modules that describe a data set, by their name, without importing any of them."""
-    return search("protocols").datasets
+    return dict(search("protocols").datasets)
 
 
 def faults(kind: Kind) -> list[Fault]:
     """Return the plugins and packages that cannot take part, each with the reason."""
-    return search(kind).faults
+    return list(search(kind).faults)
 
 
 def find(kind: Kind, name: str) -> Plugin:
@@ -87,7 +91,7 @@ def load_method(name: str) -> Method:
         BrokenPluginError: it cannot be imported for any other reason, or breaks the contract.
     """
     method: Method = _load("methods", find("methods", name))
-    missing = [package for package in method.requires if importlib.util.find_spec(package) is None]
+    missing = [package for package in method.requires if not _is_installed(package)]
     if missing:
         raise _missing("methods", name, missing)
     return method
@@ -110,7 +114,12 @@ def loadable_protocols() -> dict[str, EvaluationProtocol]:
     return found
 
 
-def load_dataset(name: str) -> Any:
+def roles() -> list[str]:
+    """Return the roles that protocols take, importing all of them."""
+    return sorted({protocol.role for protocol in loadable_protocols().values()})
+
+
+def load_dataset(module: str) -> Any:
     """Import the description of the data set that the module of that name holds.
 
     Returns:
@@ -118,25 +127,61 @@ def load_dataset(name: str) -> Any:
 
     Raises:
         UnknownNameError: no such module.
-        BrokenPluginError: it cannot be imported.
+        BrokenPluginError: it cannot be imported, or `DATASET` is something else.
     """
     found = datasets()
-    if name not in found:
-        raise UnknownNameError.of("data set", name, found)
-    return _attribute("protocols", found[name], "DATASET")
+    if module not in found:
+        raise UnknownNameError.of("data set", module, found)
+    plugin = found[module]
+    loaded = _attribute("protocols", plugin, "DATASET")
+    if lacks := [name for name in _OF_DATASET if not hasattr(loaded, name)]:
+        raise BrokenPluginError(
+            f"{plugin.origin}: DATASET is no kpbench.Dataset: it lacks {', '.join(lacks)}"
+        )
+    return loaded
+
+
+def loadable_datasets() -> dict[str, Any]:
+    """Import the descriptions of data sets, by the names that they give; others are left out."""
+    return _described()[0]
+
+
+def dataset_faults() -> list[Fault]:
+    """Import the descriptions of data sets, and return why some cannot take part."""
+    return _described()[1]
+
+
+def _described() -> tuple[dict[str, Any], list[Fault]]:
+    loaded: dict[Plugin, Any] = {}
+    by_name: dict[str, list[Plugin]] = {}
+    faults = []
+    for module, plugin in datasets().items():
+        try:
+            loaded[plugin] = load_dataset(module)
+        except KpbenchError as error:
+            faults.append(Fault("protocols", module, error))
+            continue
+        by_name.setdefault(loaded[plugin].name, []).append(plugin)
+    kept, twice = without_duplicates("protocols", by_name)
+    return {name: loaded[plugin] for name, plugin in kept.items()}, [*faults, *twice]
 
 
 @lru_cache
 def _load(kind: Kind, plugin: Plugin) -> Any:
     loaded = _attribute(kind, plugin, "PLUGIN")
     contract = _CONTRACT[kind]
-    if lacks := sorted(n for n in dir(contract) if n[0] != "_" and not hasattr(loaded, n)):
+    try:
+        lacks = sorted(n for n in dir(contract) if n[0] != "_" and not hasattr(loaded, n))
+        name = getattr(loaded, "name", None)
+    except Exception as error:  # of a property
+        raise _broken(kind, plugin, error) from error
+    if lacks:
         raise BrokenPluginError(
-            f"{plugin.module}.PLUGIN is no {contract.__name__}: it lacks {', '.join(lacks)}"
+            f"{plugin.origin}: PLUGIN is no {contract.__name__}: it lacks {', '.join(lacks)}"
         )
-    if loaded.name != plugin.name:
+    if name != plugin.name:
         raise BrokenPluginError(
-            f"{plugin.module}.PLUGIN calls itself {loaded.name!r}; "
+            f"{plugin.origin}: PLUGIN calls itself {name!r}; "
             f"its name must be the module's, {plugin.name!r}"
         )
     return loaded
@@ -150,13 +195,13 @@ def _attribute(kind: Kind, plugin: Plugin, name: str) -> Any:
         if missing in _declared_requires(plugin):
             raise _missing(kind, plugin.name, [missing]) from error
         raise _broken(kind, plugin, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(kind, plugin, error) from error
 
 
-def _broken(kind: Kind, plugin: Plugin, error: Exception) -> BrokenPluginError:
+def _broken(kind: Kind, plugin: Plugin, error: BaseException) -> BrokenPluginError:
     return BrokenPluginError(
-        f"{kind[:-1]} {plugin.name!r} ({plugin.module}) cannot be imported: "
+        f"{kind[:-1]} {plugin.name!r} ({plugin.origin}) cannot be imported: "
         f"{type(error).__name__}: {error}"
     )
 
@@ -167,9 +212,20 @@ def _missing(kind: Kind, name: str, packages: list[str]) -> MissingPackageError:
     )
 
 
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:  # a part of a package that is not there
+        return False
+
+
 def _declared_requires(plugin: Plugin) -> set[str]:
     """Read `requires = ("package", ...)` from the source of a module that cannot be imported."""
-    for node in ast.walk(plugin.tree()):
+    try:
+        nodes = ast.walk(plugin.tree())
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    for node in nodes:
         targets = node.targets if isinstance(node, ast.Assign) else []
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             targets = [node.target]

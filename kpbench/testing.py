@@ -32,7 +32,15 @@ from kpbench.errors import (
     MissingPackageError,
     UnknownNameError,
 )
-from kpbench.registry import Kind, available, load_method, load_protocol
+from kpbench.registry import (
+    KINDS,
+    Kind,
+    available,
+    dataset_faults,
+    faults,
+    load_method,
+    load_protocol,
+)
 from kpbench.running.measure import detections, predict
 from kpbench.scoring.evaluators import EvaluatorSpec, evaluate
 from kpbench.scoring.flips import permutation
@@ -242,17 +250,22 @@ class Checked:
 
 
 def check_installed(names: Sequence[str] = ()) -> list[Checked]:
-    """Check the named plugins, or all that are installed.
+    """Check the named plugins, or all that are installed and all that cannot take part.
 
     Raises:
         UnknownNameError: nothing of that name is installed.
     """
-    known: list[tuple[Kind, str]] = [("methods", name) for name in available("methods")]
-    known += [("protocols", name) for name in available("protocols")]
+    known = [(kind, name) for kind in KINDS for name in available(kind)]
+    wrong = [fault for kind in KINDS for fault in faults(kind)]
+    if not set(names) <= {name for _, name in known} or not names:
+        wrong += dataset_faults()
+    everything = {name for _, name in known} | {fault.name for fault in wrong}
     for name in names:
-        if name not in {found for _, found in known}:
-            raise UnknownNameError.of("plugin", name, {found for _, found in known})
-    return [_check(kind, name) for kind, name in known if not names or name in names]
+        if name not in everything:
+            raise UnknownNameError.of("plugin", name, everything)
+    found = [_check(kind, name) for kind, name in known if not names or name in names]
+    failed = [Checked(fault.kind, fault.name, "failed", str(fault.error)) for fault in wrong]
+    return found + [fault for fault in failed if not names or fault.name in names]
 
 
 def _check(kind: Kind, name: str) -> Checked:

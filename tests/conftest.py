@@ -117,21 +117,26 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a package of plugin modules for this test and return its import name."""
+    """Install a package of plugin modules for this test and return its import name.
 
-    def add(kind: str, modules: Mapping[str, str]) -> str:
+    Modules are named as files: `__init__` is the package's own, `cats/reader` one in a folder.
+    """
+
+    def add(kind: str, modules: Mapping[str, str], parent: str = "") -> str:
         package = f"kpbench_test_{kind}_{next(_NUMBER)}"
         site = tmp_path / f"site-{package}"
-        (site / package).mkdir(parents=True)
-        (site / package / "__init__.py").write_text("")
-        for name, source in modules.items():
-            (site / package / f"{name}.py").write_text(source)
+        folder = site / parent / package
+        for name, source in {"__init__": "", **modules}.items():
+            path = folder / f"{name}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source)
+        name = f"{parent}.{package}" if parent else package
         info = site / f"{package}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[kpbench.{kind}]\n{package} = {package}\n")
+        (info / "entry_points.txt").write_text(f"[kpbench.{kind}]\n{package} = {name}\n")
         monkeypatch.syspath_prepend(str(site))
-        return package
+        return name
 
     return add
 

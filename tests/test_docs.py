@@ -14,7 +14,9 @@ import pytest
 
 import kpbench
 from kpbench.cli.main import main
+from kpbench.data.installed import dataset_of
 from kpbench.registry import load_method
+from kpbench.scoring.named import get_evaluator
 from kpbench.testing import check_method
 from tests.conftest import Install
 
@@ -54,6 +56,13 @@ def test_the_method_of_the_readme_keeps_the_contract(install: Install) -> None:
     assert "TorchMethod" in source and len(source.splitlines()) < 60
     install("methods", {name: source})
     check_method(load_method(name))
+
+
+def test_the_data_set_of_the_readme_is_found(install: Install) -> None:
+    [source] = [text for text in blocks("python") if "DATASET" in text]
+    install("protocols", {"cats/__init__": source})
+    assert get_evaluator("cats/strict").bias
+    assert dataset_of("cats").licence == "ask its authors"
 
 
 def commands() -> list[str]:

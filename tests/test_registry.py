@@ -9,12 +9,11 @@ import pytest
 
 from kpbench.errors import (
     BrokenPluginError,
-    DuplicatePluginError,
     MissingPackageError,
     UnknownNameError,
 )
-from kpbench.registry import available, find, load_method, load_protocol
-from tests.conftest import Install, bright
+from kpbench.registry import available, find, load_dataset, load_method, load_protocol, roles
+from tests.conftest import TOY_PROTOCOL, Install, bright
 
 
 def test_a_typo_is_answered_with_a_suggestion() -> None:
@@ -30,14 +29,6 @@ def test_a_third_party_method_is_found_and_loaded(install: Install) -> None:
     assert available("methods")["shiny"].summary.startswith("The centre of brightness")
     assert load_method("shiny").name == "shiny"
     assert "_helper" not in available("methods")
-
-
-def test_equal_names_are_an_error_that_names_both(install: Install) -> None:
-    package = install("methods", {"autolink": bright("autolink")})
-    with pytest.raises(DuplicatePluginError) as caught:
-        available("methods")
-    assert f"{package}.autolink" in str(caught.value)
-    assert "kpbench_methods.autolink" in str(caught.value)
 
 
 def test_a_declared_missing_package_gives_the_pip_command(install: Install) -> None:
@@ -57,6 +48,8 @@ def test_a_declared_missing_package_gives_the_pip_command(install: Install) -> N
         ("x = 1", "no attribute 'PLUGIN'"),
         ("class A: name = 'odd'\nPLUGIN = A()", "lacks configured, depends_on, fit"),
         (bright("even"), "its name must be the module's, 'odd'"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("class A:\n    @property\n    def fit(self): 1 / 0\nPLUGIN = A()", "ZeroDivisionError"),
     ],
 )
 def test_a_broken_plugin_is_named_and_never_skipped(
@@ -67,6 +60,29 @@ def test_a_broken_plugin_is_named_and_never_skipped(
     with pytest.raises(BrokenPluginError, match=words) as caught:
         load_method("odd")
     assert "odd" in str(caught.value)
+
+
+def test_half_of_a_dotted_package_is_a_missing_package(install: Install) -> None:
+    late = bright("late").replace("    gain:", '    requires = ("nowhere.at_all",)\n    gain:')
+    install("methods", {"late": late})
+    with pytest.raises(MissingPackageError, match=r"pip install nowhere\.at_all"):
+        load_method("late")
+
+
+def test_roles_are_those_of_the_installed_protocols(install: Install) -> None:
+    assert roles() == ["celeba", "cub", "deepfashion", "human36m", "taichi"]
+    install(
+        "protocols", {"toy_discs": TOY_PROTOCOL.replace('"human36m"', '"discs"'), "torn": "1/0"}
+    )
+    assert "discs" in roles()
+
+
+def test_what_is_no_data_set_is_told(install: Install) -> None:
+    install("protocols", {"cats/__init__": "DATASET = 3"})
+    with pytest.raises(BrokenPluginError, match=r"cats: DATASET is no kpbench\.Dataset.*name"):
+        load_dataset("cats")
+    with pytest.raises(UnknownNameError, match="no data set called 'cat'; did you mean"):
+        load_dataset("cat")
 
 
 def test_a_bare_checkout_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

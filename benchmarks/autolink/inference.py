@@ -23,7 +23,8 @@ from kpbench.data.locate import variable_of
 from kpbench.errors import InvalidInputError
 from kpbench.registry import load_protocol
 from kpbench.running.measure import detections, predict
-from kpbench.scoring.evaluators import Detections, Evaluation, evaluate, get_evaluator
+from kpbench.scoring.evaluators import Detections, Evaluation, evaluate
+from kpbench.scoring.named import get_evaluator
 
 EVALUATOR = "human36m/autolink"
 """The official rule, faults and all."""

@@ -107,11 +107,10 @@ def check_role(name: str) -> None:
     Raises:
         UnknownNameError: none does.
     """
-    from kpbench.registry import available, load_protocol
+    from kpbench.registry import roles
 
-    roles = {load_protocol(protocol).role for protocol in available("protocols")}
-    if name not in roles:
-        raise UnknownNameError.of("role", name, roles)
+    if name not in (known := roles()):
+        raise UnknownNameError.of("role", name, known)
 
 
 def check_taking_part(settings: Settings, names: Collection[str]) -> None:

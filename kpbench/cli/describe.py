@@ -8,24 +8,48 @@ from dataclasses import fields
 
 from kpbench.api import RECIPES, ConfigurableProtocol, EvaluationProtocol, Method
 from kpbench.errors import KpbenchError, UnknownNameError
-from kpbench.registry import available, load_method, load_protocol
-from kpbench.scoring.presets import EVALUATORS
+from kpbench.registry import KINDS as PLUGIN_KINDS
+from kpbench.registry import (
+    Kind,
+    available,
+    datasets,
+    faults,
+    load_method,
+    load_protocol,
+    roles,
+)
+from kpbench.scoring.named import evaluators_in, get_evaluator
 from kpbench.scoring.spec import EvaluatorSpec
 
-KINDS = ("methods", "protocols", "evaluators")
+KINDS = (*PLUGIN_KINDS, "evaluators")
 
 
 def listing(kinds: Sequence[str]) -> Iterator[str]:
-    """Yield one line a plugin or evaluator; imports no plugin."""
+    """Yield one line a plugin, fault or evaluator.
+
+    Methods and protocols are not imported. Data sets are, to be asked for their evaluators: those
+    of other packages only where evaluators alone are listed, as nobody knows what they import.
+    """
     for kind in kinds:
         yield f"{kind}:"
+        rows = [row for known in PLUGIN_KINDS if known == kind for row in _plugins(known)]
         if kind == "evaluators":
-            rows = [(name, spec.formula) for name, spec in EVALUATORS.items()]
-        else:
-            found = available("methods" if kind == "methods" else "protocols")
-            rows = [(plugin.name, plugin.summary) for plugin in found.values()]
+            rows = _evaluators(ask_all=len(kinds) == 1)
         width = max(len(name) for name, _ in rows)
         yield from (f"  {name:{width}}  {text}".rstrip() for name, text in rows)
+
+
+def _plugins(kind: Kind) -> list[tuple[str, str]]:
+    rows = [(plugin.name, plugin.summary) for plugin in available(kind).values()]
+    wrong = [(fault.name, " ".join(str(fault.error).split())) for fault in faults(kind)]
+    return rows + [(name, f"(takes no part: {reason})") for name, reason in wrong]
+
+
+def _evaluators(*, ask_all: bool) -> list[tuple[str, str]]:
+    asked = [name for name, plugin in datasets().items() if ask_all or plugin.in_tree]
+    rows = [(name, spec.formula) for name, spec in evaluators_in(asked).items()]
+    others = [plugin for name, plugin in datasets().items() if name not in asked]
+    return rows + [(f"{p.name}/…", f"(see kpbench list evaluators) {p.summary}") for p in others]
 
 
 def explain(name: str) -> str:
@@ -33,14 +57,18 @@ def explain(name: str) -> str:
 
     Raises:
         UnknownNameError: there is none of that name.
+        DuplicatePluginError: two foreign modules ship a plugin of that name.
     """
     if name in available("protocols"):
         return _protocol(load_protocol(name))
     if name in available("methods"):
         return _method(load_method(name), available("methods")[name].summary)
-    if name in EVALUATORS:
-        return _lines(_evaluator(EVALUATORS[name]))
-    known = [*available("protocols"), *available("methods"), *EVALUATORS]
+    if "/" in name:
+        return _lines(_evaluator(get_evaluator(name)))
+    for fault in (*faults("protocols"), *faults("methods")):
+        if fault.name == name:
+            raise fault.error
+    known = [*available("protocols"), *available("methods"), *evaluators_in(datasets())]
     raise UnknownNameError.of("method, protocol or evaluator", name, known)
 
 
@@ -104,7 +132,7 @@ def _method(method: Method, summary: str) -> str:
         ("depends on", method.depends_on or "nothing"),
         ("packages", ", ".join(method.requires) or "none besides the core"),
     ]
-    for role in sorted({load_protocol(name).role for name in available("protocols")}):
+    for role in roles():
         for recipe in ("quick", "paper"):
             try:
                 configured = method.configured(role=role, recipe=recipe, overrides={})

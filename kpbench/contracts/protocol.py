@@ -37,7 +37,7 @@ class EvaluationProtocol(Protocol):
 
     @property
     def role(self) -> str:
-        """The published benchmark whose training settings apply: human36m, deepfashion, taichi."""
+        """The published benchmark whose training settings apply, e.g. human36m, or one's own."""
         ...
 
     @property
@@ -57,7 +57,10 @@ class EvaluationProtocol(Protocol):
 
     @property
     def evaluators(self) -> Sequence[EvaluatorSpec]:
-        """The default evaluator and the others that a run is scored under."""
+        """The default evaluator and the others that a run is scored under.
+
+        Evaluators that only a comparison of evaluators uses may stand in an attribute `further`.
+        """
         ...
 
     @property

@@ -18,10 +18,10 @@ from kpbench.api import (
     Splits,
     no_progress,
 )
+from kpbench.data.dataset import Dataset
 from kpbench.data.packing.packed import LIMITS, Packed, PackedSet
 from kpbench.data.source import Source
 from kpbench.errors import InvalidInputError, UnknownNameError
-from kpbench.scoring.evaluators import evaluators_of
 from kpbench.scoring.spec import EvaluatorSpec
 
 SPLITS = ("discovery", "regression", "test")
@@ -36,6 +36,7 @@ class RealProtocol:
         description: one sentence.
         paper: whose split, K and metric it takes.
         role: see `api.EvaluationProtocol`.
+        dataset: what the user has to have; its evaluators score the protocol.
         n_keypoints: K.
         landmarks: names of the annotated landmarks.
         evaluator: name of the default evaluator.
@@ -53,6 +54,7 @@ class RealProtocol:
     description: str
     paper: str
     role: str
+    dataset: Dataset
     n_keypoints: int
     landmarks: Sequence[str]
     evaluator: str
@@ -69,7 +71,7 @@ class RealProtocol:
     @property
     def evaluators(self) -> Sequence[EvaluatorSpec]:
         """The default evaluator and the others that a run is scored under."""
-        return evaluators_of(self.evaluator.partition("/")[0], self.source.gives)
+        return self.dataset.evaluators_beside(self.evaluator, self.source.gives)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -97,7 +99,7 @@ class RealProtocol:
         from kpbench.data.locate import find_root
 
         sizes = {}
-        root = find_root(self.source.dataset)
+        root = find_root(self.dataset.name)
         for split in SPLITS:
             limit = _limit(recipe, split)
             count = self.published[split] if limit is None else min(limit, self.published[split])
@@ -118,7 +120,7 @@ class RealProtocol:
             protocol=self.name,
             version=self.version,
             source=self.source,
-            root=require_root(self.source.dataset),
+            root=require_root(self.dataset.name),
             part=self.source.parts[split],
             limit=_limit(recipe, split),
             pixels=self.pixels,

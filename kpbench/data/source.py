@@ -78,7 +78,6 @@ class Source(ABC):
     published behaviour that is wrong is another value of a field, never the default.
 
     Attributes:
-        dataset: name in `kpbench.data.catalog`, where the folder is looked up.
         choices: allowed values of each field.
         upright: pairs of landmarks (upper, lower); in most images the first lies above the second,
             or the axes of the annotation are swapped.
@@ -86,7 +85,6 @@ class Source(ABC):
             "aspect", which the region tells.
     """
 
-    dataset: ClassVar[str]
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {}
     upright: ClassVar[Sequence[tuple[int, int]]] = ()
     gives: ClassVar[tuple[str, ...]] = ("aspect",)

@@ -17,7 +17,7 @@ from kpbench.scoring.detection_files import load_detections
 from kpbench.scoring.detections import Detections
 from kpbench.scoring.evaluators import Evaluation, EvaluatorSpec, evaluate
 from kpbench.scoring.metrics import Aggregation
-from kpbench.scoring.scorefile import find_evaluators
+from kpbench.scoring.named import disagreement_evaluators
 
 PREDICTIONS = "predictions"
 ROUNDING = 1e-3
@@ -126,7 +126,7 @@ def of_run(results: Path, record: Record) -> list[Verdict]:
     train, test = load_detections(path)
     with np.load(path) as arrays:
         identities = arrays["test_groups"] if "test_groups" in arrays else None
-    specs = find_evaluators(record.evaluator.partition("/")[0])
+    specs = disagreement_evaluators(record.evaluator.partition("/")[0])
     return disagreement(specs, record.evaluator, train, test, identities)
 
 

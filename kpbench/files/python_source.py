@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
+import sys
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-_SETS = re.compile(r"^([A-Z_]+)\b *[:=]", re.MULTILINE)
+_SETS = re.compile(r"^([A-Z_]+)\b *[:=]|^from .* import (?:.*\b)?(PLUGIN)\b(?! as)", re.MULTILINE)
 
 
 def package_folders(package: str) -> list[Path]:
@@ -20,17 +21,38 @@ def package_folders(package: str) -> list[Path]:
         >>> package_folders("kpbench.no_such_room")
         []
     """
-    top, *parts = package.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return []
-    places = [] if spec is None else list(spec.submodule_search_locations or [])
-    return [folder for place in places if (folder := Path(place, *parts)).is_dir()]
+    places: list[str] | None = None
+    name = ""
+    for part in package.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = _spec(name, places)
+        found = None if spec is None else spec.submodule_search_locations
+        try:
+            places = list(found or [])
+        except KeyError:  # a namespace package asks its parent, which is not imported
+            places = [str(Path(place, part)) for place in places or []]
+        if not places:
+            return []
+    return [Path(place) for place in places or [] if Path(place).is_dir()]
+
+
+def _spec(name: str, places: list[str] | None) -> ModuleSpec | None:
+    """Ask the finders that `import` asks, which would import the parents of a dotted name first."""
+    for finder in sys.meta_path:
+        try:
+            spec = finder.find_spec(name, places)
+        except (AttributeError, ImportError, ValueError):
+            continue
+        if spec is not None:
+            return spec
+    return None
 
 
 def names_set(path: Path) -> frozenset[str]:
-    """Return the constants that a module sets at its top level, whether or not it can be parsed."""
+    """Return the constants that a module sets at its top level, whether or not it can be parsed.
+
+    A `PLUGIN` that it imports from another module counts.
+    """
     try:
         about = path.stat()
         return _names_set(path, about.st_size, about.st_mtime_ns)
@@ -40,7 +62,8 @@ def names_set(path: Path) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _names_set(path: Path, size: int, changed: int) -> frozenset[str]:
-    return frozenset(_SETS.findall(path.read_text(encoding="utf-8")))
+    found = _SETS.finditer(path.read_text(encoding="utf-8"))
+    return frozenset(match[1] or match[2] for match in found)
 
 
 def parsed(path: Path) -> ast.Module:

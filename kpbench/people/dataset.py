@@ -28,7 +28,7 @@ from kpbench.api import Array, Device, Progress, no_progress, read_only
 from kpbench.errors import CacheError, StorageError
 from kpbench.files.atomic import user_cache, write_atomically
 from kpbench.people.body.assets import asset_sha256
-from kpbench.people.scene.sampler import Settings, Split
+from kpbench.people.scene.sampler import PeopleSettings, Split
 
 if TYPE_CHECKING:
     from kpbench.people.picture.render import Chunk
@@ -55,7 +55,7 @@ class RenderedSet:
         moment: 0, or 1 for the second frame of every pair, of which only the images are kept.
     """
 
-    settings: Settings
+    settings: PeopleSettings
     split: Split
     count: int
     pixels: int

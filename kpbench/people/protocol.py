@@ -21,11 +21,11 @@ from kpbench.api import (
     Splits,
     no_progress,
 )
+from kpbench.data.dataset import Dataset
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.people.body.skeleton import joint_indices
 from kpbench.people.dataset import RenderedSet, load
-from kpbench.people.scene.sampler import SPLITS, Settings, Split
-from kpbench.scoring.evaluators import evaluators_of
+from kpbench.people.scene.sampler import SPLITS, PeopleSettings, Split
 from kpbench.scoring.spec import EvaluatorSpec
 
 _SIZES: dict[Recipe, dict[str, int]] = {
@@ -48,6 +48,7 @@ class PeopleProtocol:
         description: one sentence.
         paper: whose role it takes.
         role: see `api.EvaluationProtocol`.
+        dataset: holds the evaluators, whose names begin with the protocol's.
         n_keypoints: K.
         landmarks: names of the annotated joints, from `skeleton.JOINTS`.
         settings: of the generator.
@@ -63,9 +64,10 @@ class PeopleProtocol:
     description: str
     paper: str
     role: str
+    dataset: Dataset
     n_keypoints: int
     landmarks: Sequence[str]
-    settings: Settings
+    settings: PeopleSettings
     default: bool
     evaluator: str
     labels_only_if_visible: bool = False
@@ -76,7 +78,12 @@ class PeopleProtocol:
     @property
     def evaluators(self) -> Sequence[EvaluatorSpec]:
         """The default evaluator and the others that a run is scored under."""
-        return evaluators_of(self.name)
+        return self.dataset.evaluators_beside(self.evaluator, ())
+
+    @property
+    def further(self) -> Sequence[EvaluatorSpec]:
+        """The evaluators that only a comparison of evaluators uses."""
+        return tuple(spec for spec in self.dataset.further if spec.dataset == self.name)
 
     @property
     def arguments(self) -> Mapping[str, Any]:

@@ -6,27 +6,28 @@ Nothing is imported here. What each module is, is read from its source.
 from __future__ import annotations
 
 import ast
-import hashlib
 import os
 import pkgutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import Literal
 
 from kpbench.errors import BrokenPluginError, DuplicatePluginError, KpbenchError
 from kpbench.files.python_source import names_set, package_folders, parsed
+from kpbench.plugins import unpackaged
+from kpbench.plugins.unpackaged import MARKS
 
 Kind = Literal["methods", "protocols"]
 KINDS: tuple[Kind, ...] = ("methods", "protocols")
-VARIABLE = "KPBENCH_PLUGINS"
 OWN = {"methods": "kpbench_methods", "protocols": "kpbench_protocols"}
 """The packages in this repository; a foreign plugin cannot take their names."""
-_MARKS = frozenset({"PLUGIN", "DATASET"})
+_OF_PROTOCOLS = {"EvaluationProtocol", "PeopleProtocol", "RealProtocol", "splits"}
+"""Words that only the source of a protocol holds."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,22 @@ class Plugin:
         """First line of the module's docstring, read without importing it."""
         try:
             text = ast.get_docstring(self.tree())
+        except OSError as error:
+            return f"(cannot be read: {error.strerror or error})"
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
             return f"(cannot be read: syntax error in line {line})"
         return (text or "").partition("\n")[0]
+
+    @property
+    def in_tree(self) -> bool:
+        """Whether it lies in this repository."""
+        return self.module.partition(".")[0] in OWN.values()
+
+    @property
+    def origin(self) -> str:
+        """Where it lies, for a reader: its module, or its file where that is not packaged."""
+        return str(self.path) if self.module.startswith(unpackaged.__name__) else self.module
 
     def tree(self) -> ast.Module:
         """Return the parsed source of the plugin's module."""
@@ -80,33 +93,60 @@ class Plugins:
 
 def search(kind: Kind) -> Plugins:
     """Return the plugins of one kind, the data sets beside them, and what cannot take part."""
+    return _search(kind, tuple(sys.path), tuple(unpackaged.places()), tuple(_stamps(kind)))
+
+
+def _stamps(kind: Kind) -> Iterator[tuple[str, int]]:
+    """Yield all sources and folders that a search reads, and when each was changed."""
+    folders = [folder for _, found in _packages(kind, tuple(sys.path)) for folder in found]
+    for folder in (*folders, *(unpackaged.package_of(place)[1] for place in unpackaged.places())):
+        for path in (str(folder), *_folders_in(folder)):
+            with suppress(OSError), os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".py"):
+                        yield entry.path, entry.stat().st_mtime_ns
+
+
+def _folders_in(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=16)
+def _search(
+    kind: Kind, path: tuple[str, ...], places: tuple[Path, ...], stamps: tuple[tuple[str, int], ...]
+) -> Plugins:
     plugins: dict[str, list[Plugin]] = {}
     described: dict[str, list[Plugin]] = {}
-    faults = list(_missing_packages(kind, tuple(sys.path)))
+    faults = [*_missing_packages(kind), *(_useless_places() if kind == KINDS[0] else ())]
     for plugin, sets in _modules(kind):
         if "PLUGIN" in sets:
             plugins.setdefault(plugin.name, []).append(plugin)
         if "DATASET" in sets:
             described.setdefault(plugin.name, []).append(plugin)
-    kept, doubled = _without_duplicates(kind, plugins)
-    data, twice = _without_duplicates(kind, described)
+    kept, doubled = without_duplicates(kind, plugins)
+    data, twice = without_duplicates(kind, described)
     return Plugins(kept, data, [*faults, *doubled, *(f for f in twice if f.name not in plugins)])
 
 
-def _without_duplicates(
+def without_duplicates(
     kind: Kind, found: dict[str, list[Plugin]]
 ) -> tuple[dict[str, Plugin], list[Fault]]:
     """Return what each name means; of two foreign plugins of one name neither takes part."""
     kept: dict[str, Plugin] = {}
     faults = []
-    for name, plugins in sorted(found.items()):
-        own = [p for p in plugins if p.module.partition(".")[0] == OWN[kind]]
+    for name, named in sorted(found.items()):
+        plugins = list(dict.fromkeys(named))  # KPBENCH_PLUGINS may name a folder and a file in it
+        own = [plugin for plugin in plugins if plugin.in_tree]
         if len(plugins) == 1 or own:
             kept[name] = (own or plugins)[0]
         if len(plugins) > 1:
-            modules = " and by ".join(plugin.module for plugin in plugins)
             error = DuplicatePluginError(
-                f"{kind}: the name {name!r} is taken twice, by {modules}; rename one of the modules"
+                f"{kind}: the name {name!r} is taken twice, by "
+                f"{' and by '.join(plugin.origin for plugin in plugins)}; rename one of them"
             )
             faults.append(Fault(kind, name, error))
     return kept, faults
@@ -122,91 +162,99 @@ def _packages(kind: Kind, path: tuple[str, ...]) -> list[tuple[EntryPoint, list[
     return [(entry, package_folders(entry.value)) for _, entry in sorted(found.items())]
 
 
-def _missing_packages(kind: Kind, path: tuple[str, ...]) -> Iterator[Fault]:
-    for entry, folders in _packages(kind, path):
+def _missing_packages(kind: Kind) -> Iterator[Fault]:
+    for entry, folders in _packages(kind, tuple(sys.path)):
         if not folders:
-            shipped = f" of {entry.dist.name}" if entry.dist else ""
+            shipped = _distribution(entry)
             error = BrokenPluginError(
-                f"the entry point kpbench.{kind} = {entry.value!r}{shipped} names no package that "
-                f"can be found; install it again, or remove it: pip uninstall "
-                f"{entry.dist.name if entry.dist else entry.value}"
+                f"the entry point kpbench.{kind} = {entry.value!r}"
+                f"{shipped and f' of {shipped}'} names no package that can be found; install it "
+                f"again, or remove it: pip uninstall {shipped or entry.value}"
             )
             yield Fault(kind, entry.value, error)
-    for place in _named_places():
-        if not place.exists() and kind == KINDS[0]:  # said once
-            error = BrokenPluginError(f"{VARIABLE} names {place}, which does not exist")
-            yield Fault(kind, str(place), error)
 
 
-def _named_places() -> list[Path]:
-    """Return the files and folders that KPBENCH_PLUGINS names."""
-    named = os.environ.get(VARIABLE, "").split(os.pathsep)
-    return [Path(place).expanduser().absolute() for place in named if place.strip()]
+def _distribution(entry: EntryPoint) -> str:
+    """Return the name of what shipped an entry point; "" where its metadata is damaged."""
+    try:
+        return entry.dist.name if entry.dist else ""
+    except (KeyError, OSError, TypeError, ValueError):
+        return ""
+
+
+def _useless_places() -> Iterator[Fault]:
+    """Yield what KPBENCH_PLUGINS names in vain; said once, with the methods."""
+    for place in unpackaged.places():
+        if not place.exists():
+            reason = "does not exist"
+        elif not any(sets for _, sets in _unpackaged(place)):
+            reason = "holds no module that sets PLUGIN or DATASET"
+        else:
+            continue
+        error = BrokenPluginError(f"{unpackaged.VARIABLE} names {place}, which {reason}")
+        yield Fault(KINDS[0], place.name, error)
 
 
 def _modules(kind: Kind) -> Iterator[tuple[Plugin, frozenset[str]]]:
     """Yield each module that may be a plugin or describe a data set, and which of them it is."""
     for entry, folders in _packages(kind, tuple(sys.path)):
         for folder in folders:
-            for info in pkgutil.iter_modules([str(folder)]):
-                yield from _of(f"{entry.value}.{info.name}", _source(folder, info), folder)
-    for place in _named_places():
-        if not place.exists():
-            continue
-        alone = place.is_file() or bool(_MARKS & names_set(place / "__init__.py"))
-        package = place.parent if alone else place
-        for info in pkgutil.iter_modules([str(package)]):
-            source = _source(package, info)
-            if alone and place not in (source, source.parent):
-                continue
-            for plugin, sets in _of(f"{_synthetic(package)}.{info.name}", source, package):
-                if "DATASET" in sets or _kind(plugin.path) == kind:
-                    yield plugin, sets
+            yield from _packaged(entry.value, folder)
+    for place in unpackaged.places():
+        for plugin, sets in _unpackaged(place):
+            if sets and _kind(plugin.path, sets) == kind:
+                yield plugin, sets
+
+
+def _packaged(package: str, folder: Path) -> Iterator[tuple[Plugin, frozenset[str]]]:
+    """Yield the modules of a package; one that sets nothing forgot to, which loading it says."""
+    if MARKS & names_set(folder / "__init__.py"):  # one data set, or one method, is the package
+        yield from _of(package, folder / "__init__.py", folder)
+        return
+    for info in pkgutil.iter_modules([str(folder)]):
+        found = list(_of(f"{package}.{info.name}", _source(folder, info), folder))
+        nothing = not any(sets for _, sets in found)
+        for plugin, sets in found:
+            yield plugin, frozenset({"PLUGIN"}) if nothing else sets
+
+
+def _unpackaged(place: Path) -> Iterator[tuple[Plugin, frozenset[str]]]:
+    """Yield the modules in a file or folder; those that set nothing are no plugins there."""
+    package, folder = unpackaged.package_of(place)
+    for info in pkgutil.iter_modules([str(folder)]):
+        source = _source(folder, info)
+        if folder == place or place in (source, source.parent):
+            yield from _of(f"{package}.{info.name}", source, folder)
 
 
 def _of(module: str, path: Path, package: Path) -> Iterator[tuple[Plugin, frozenset[str]]]:
-    """Yield what a module is, and the plugins in it when it is a family."""
+    """Yield a module and what it sets, and the plugins in it when it is a family."""
     name = module.rpartition(".")[2]
     if name.startswith("_"):
         return
-    here, sets = Plugin(name, module, path, package), _MARKS & names_set(path)
-    folder = path.parent if path.name == "__init__.py" else None
-    inner = []
-    if folder is not None and "PLUGIN" not in sets:
-        for info in pkgutil.iter_modules([str(folder)]):
-            source = _source(folder, info)
-            if not info.name.startswith("_") and "PLUGIN" in names_set(source):
-                inner.append(Plugin(info.name, f"{module}.{info.name}", source, package))
-    if not sets and not inner:
-        sets = frozenset({"PLUGIN"})  # a plugin that forgot to export it, which loading it says
-    yield here, sets
-    yield from ((plugin, frozenset({"PLUGIN"})) for plugin in inner)
+    sets = MARKS & names_set(path)
+    yield Plugin(name, module, path, package), sets
+    if path.name != "__init__.py" or "PLUGIN" in sets:
+        return
+    for info in pkgutil.iter_modules([str(path.parent)]):
+        source = _source(path.parent, info)
+        if not info.name.startswith("_") and "PLUGIN" in names_set(source):
+            yield Plugin(info.name, f"{module}.{info.name}", source, package), frozenset({"PLUGIN"})
 
 
 def _source(folder: Path, info: pkgutil.ModuleInfo) -> Path:
     return folder / info.name / "__init__.py" if info.ispkg else folder / f"{info.name}.py"
 
 
-def _kind(path: Path) -> Kind:
-    """Tell a method from a protocol by its source: only a method predicts."""
+def _kind(path: Path, sets: frozenset[str]) -> Kind:
+    """Tell a method from a protocol by its source: protocols have splits, methods are classes."""
     try:
-        tree = parsed(path)
-    except (SyntaxError, ValueError):
-        return "methods"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):
-            bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
-            methods = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
-            if bases & {"MethodBase", "TorchMethod"} or methods & {"predict", "keypoints"}:
-                return "methods"
-    return "protocols"
-
-
-def _synthetic(folder: Path) -> str:
-    """Return the import name of a folder that KPBENCH_PLUGINS names, and make it importable."""
-    name = f"kpbench_named_{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
-    if name not in sys.modules:
-        package = ModuleType(name, f"Plugins in {folder.name}, named by {VARIABLE}.")
-        package.__path__ = [str(folder)]
-        sys.modules[name] = package
-    return name
+        nodes = [*ast.walk(parsed(path))]
+    except (OSError, SyntaxError, ValueError):
+        return "protocols" if "DATASET" in sets else "methods"
+    words = {node.id for node in nodes if isinstance(node, ast.Name)}
+    words |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    if "DATASET" in sets or words & _OF_PROTOCOLS:
+        return "protocols"
+    classes = any(isinstance(node, ast.ClassDef) for node in nodes)
+    return "methods" if classes else "protocols"

@@ -205,7 +205,7 @@ def _boolean(text: str) -> bool:
 
 
 def _check_evaluator(name: str, dataset: str) -> None:
-    from kpbench.scoring.evaluators import get_evaluator
+    from kpbench.scoring.named import get_evaluator
 
     if name == UNKNOWN:
         return

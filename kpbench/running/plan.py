@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kpbench.errors import KpbenchError
-from kpbench.registry import available, find, load_method, load_protocol
+from kpbench.registry import find, load_method, loadable_protocols
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Cell:
 
 def default_protocols() -> list[str]:
     """Return the protocols that run when none is named."""
-    return [name for name in available("protocols") if load_protocol(name).default]
+    return [name for name, found in loadable_protocols().items() if found.default]
 
 
 def grid(

@@ -20,8 +20,8 @@ from numpy.lib.npyio import NpzFile
 from kpbench.contracts.types import Array
 from kpbench.errors import InvalidInputError
 from kpbench.scoring.detections import ROWS, Detections
+from kpbench.scoring.named import has_evaluators
 from kpbench.scoring.per_image import UNREADABLE
-from kpbench.scoring.presets import EVALUATORS
 
 SPLITS = ("train", "test")
 REQUIRED = ("keypoints", "landmarks")
@@ -112,7 +112,7 @@ def _prefix(path: Path, keys: list[str], group: str | None, dataset: str | None)
         group = dataset
     if group is None and len(names) == 1:
         group = names[0]
-        if group in {spec.dataset for spec in EVALUATORS.values()} - {dataset} and dataset:
+        if dataset and group != dataset and has_evaluators(group):
             raise InvalidInputError(
                 f"{path} holds {group}, not {dataset}; name an evaluator of {group}, or choose the "
                 f"arrays with --group {group} to score them under {dataset} anyway"

@@ -1,6 +1,6 @@
 """The one parametrised evaluator: fit keypoints to landmarks on train, score on test.
 
-The named evaluators are data, in `kpbench.scoring.presets`.
+The named evaluators are data and lie with their data sets; `kpbench.scoring.named` finds them.
 """
 
 from __future__ import annotations
@@ -11,25 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from kpbench.contracts.types import Array, read_only
-from kpbench.errors import InvalidInputError, UndefinedScoreError, UnknownNameError
+from kpbench.errors import InvalidInputError, UndefinedScoreError
 from kpbench.scoring.detections import Detections
 from kpbench.scoring.fitting import fit_on
 from kpbench.scoring.metrics import Aggregation, aggregate
-from kpbench.scoring.presets import EVALUATORS, FURTHER
 from kpbench.scoring.regressed import score_on
 from kpbench.scoring.regression import LandmarkRegressor
 from kpbench.scoring.spec import EvaluatorSpec
 from kpbench.scoring.stats import bootstrap_interval
 
 __all__ = [
-    "EVALUATORS",
     "Detections",
     "Evaluation",
     "EvaluatorSpec",
-    "disagreement_evaluators",
     "evaluate",
-    "evaluators_of",
-    "get_evaluator",
     "score_alone",
 ]
 
@@ -78,62 +73,6 @@ class Evaluation:
     rank: int
     n_features: int
     notes: tuple[str, ...]
-
-
-def get_evaluator(name: str) -> EvaluatorSpec:
-    """Return the named evaluator.
-
-    Raises:
-        UnknownNameError: there is none of that name.
-
-    Example:
-        >>> get_evaluator("taichi/siarohin").metric
-        'cumulative MAE'
-    """
-    if name not in EVALUATORS:
-        raise UnknownNameError.of("evaluator", name, EVALUATORS)
-    return EVALUATORS[name]
-
-
-def evaluators_of(dataset: str, given: tuple[str, ...] = ()) -> list[EvaluatorSpec]:
-    """Return the evaluators that every run on a data set is scored under, the strict one last.
-
-    Args:
-        dataset: the data set part of their names.
-        given: which of "boxes" and "aspect" the detections have; evaluators that need others are
-            left out.
-
-    Raises:
-        UnknownNameError: there is none for that data set.
-
-    Example:
-        >>> [spec.name for spec in evaluators_of("cub")]
-        ['cub/autolink', 'cub/stablekeypoints', 'cub/scops', 'cub/strict']
-        >>> [spec.name for spec in evaluators_of("cub", given=("boxes",))][3:]
-        ['cub/huang', 'cub/choudhury', 'cub/strict']
-    """
-    found = [spec for spec in disagreement_evaluators(dataset) if spec.name not in FURTHER]
-    return [spec for spec in found if set(spec.needs) <= set(given)]
-
-
-def disagreement_evaluators(dataset: str) -> list[EvaluatorSpec]:
-    """Return every evaluator of a data set: those of `evaluators_of`, then the further ones.
-
-    The further ones are a paper's rule on another data set than the paper's, or reproduce a fault
-    under which even perfect detections do not get a perfect score.
-
-    Raises:
-        UnknownNameError: there is none for that data set.
-
-    Example:
-        >>> [spec.name for spec in disagreement_evaluators("deepfashion")][-2:]
-        ['deepfashion/strict', 'deepfashion/lorenz_on_test']
-    """
-    found = [spec for spec in EVALUATORS.values() if spec.dataset == dataset]
-    if not found:
-        datasets = {spec.dataset for spec in EVALUATORS.values()}
-        raise UnknownNameError.of("data set with evaluators", dataset, datasets)
-    return sorted(found, key=lambda spec: spec.name in FURTHER)
 
 
 def evaluate(spec: EvaluatorSpec, train: Detections, test: Detections) -> Evaluation:

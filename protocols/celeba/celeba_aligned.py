@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
+from . import DATASET
 from .reader import LANDMARKS, CelebaAligned
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -12,6 +12,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="Aligned faces; where are eyes, nose and corners of the mouth?",
     paper="Jakab et al., Conditional Image Generation for Object Landmarks, NeurIPS 2018",
     role="celeba",
+    dataset=DATASET,
     n_keypoints=10,
     landmarks=LANDMARKS,
     evaluator="celeba/imm",

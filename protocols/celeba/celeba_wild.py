@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
+from . import DATASET
 from .reader import LANDMARKS, CelebaWild
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -12,6 +12,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="Faces that fill 30 % of a photograph; where are eyes, nose and mouth?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="celeba",
+    dataset=DATASET,
     n_keypoints=8,
     landmarks=LANDMARKS,
     evaluator="celeba/autolink",

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kpbench.api import Array
-from kpbench.errors import DataError
+from kpbench import Array, DataError
 from kpbench.files.tables import read_words
 
 

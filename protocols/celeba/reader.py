@@ -25,9 +25,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kpbench.api import Array
-from kpbench.data.source import Box, Rows, Source
-from kpbench.errors import DataError
+from kpbench import Array, Box, DataError, Rows, Source
 from kpbench.files.image_sizes import image_sizes
 from kpbench.files.tables import read_words
 
@@ -73,7 +71,6 @@ class CelebaAligned(Source):
     geometry: str = "imm"
     split: str = "test"
 
-    dataset: ClassVar[str] = "celeba"
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "geometry": ("imm", "zhang", "dve", "whole"),
         "split": ("test", "validation"),
@@ -165,7 +162,6 @@ class CelebaWild(Source):
     discovery: str = "celeba"
     split: str = "test"
 
-    dataset: ClassVar[str] = "celeba"
     gives = ("aspect", "boxes")
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "preprocessing": ("correct", "autolink"),

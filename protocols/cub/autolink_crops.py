@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kpbench.api import Array
-from kpbench.data.source import Box
+from kpbench import Array, Box
 
 BLOCK = 16
 """Images are cut to a multiple of it."""

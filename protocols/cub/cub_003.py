@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
+from . import DATASET
 from .reader import PARTS, Cub
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -12,6 +12,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="Sooty albatrosses; where are the 15 parts that can be seen?",
     paper="Hedlin et al., StableKeypoints, CVPR 2024",
     role="cub",
+    dataset=DATASET,
     n_keypoints=4,
     landmarks=PARTS,
     evaluator="cub/autolink",

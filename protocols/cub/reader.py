@@ -24,9 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kpbench.api import Array
-from kpbench.data.source import Box, Rows, Source
-from kpbench.errors import DataError
+from kpbench import Array, Box, DataError, Rows, Source
 from kpbench.files.image_sizes import image_sizes
 from kpbench.files.matlab import read_mat
 
@@ -69,7 +67,6 @@ class Cub(Source):
     crop: str = "padded_square"
     split: str = "test"
 
-    dataset: ClassVar[str] = "cub"
     gives = ("aspect", "boxes")
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "classes": (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
 from ..cub.reader import PARTS
+from . import DATASET
 from .reader import CubAligned
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -13,6 +13,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="Birds that all look to the left; where are the 15 parts that can be seen?",
     paper="Lorenz et al., Unsupervised Part-Based Disentangling, CVPR 2019",
     role="cub",
+    dataset=DATASET,
     n_keypoints=10,
     landmarks=PARTS,
     evaluator="cub/autolink",

@@ -20,9 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kpbench.api import Array
-from kpbench.data.source import Rows, Source
-from kpbench.errors import DataError
+from kpbench import Array, DataError, Rows, Source
 from kpbench.files.image_sizes import image_sizes
 from kpbench.files.tables import read_csv
 
@@ -46,7 +44,6 @@ class CubAligned(Source):
 
     split: str = "test"
 
-    dataset: ClassVar[str] = "cub_aligned"
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {"split": ("test", "validation")}
     upright: ClassVar[Sequence[tuple[int, int]]] = UPRIGHT
 

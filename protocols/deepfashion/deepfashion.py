@@ -5,9 +5,9 @@ K as Distill-DKP's Table 1 and StableKeypoints' Table 3; split as Lorenz et al.,
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
+from . import DATASET
 from .reader import JOINTS, DeepFashion
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -15,6 +15,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="Models showing clothes before white; where are their 17 joints?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="deepfashion",
+    dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
     evaluator="deepfashion/autolink",

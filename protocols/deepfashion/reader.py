@@ -14,10 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kpbench.api import Array
+from kpbench import Array, DataError, Rows, Source
 from kpbench.data.holdout import held_out
-from kpbench.data.source import Rows, Source
-from kpbench.errors import DataError
 from kpbench.files.tables import read_csv, read_json
 
 _SIDED = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -42,7 +40,6 @@ class DeepFashion(Source):
 
     split: str = "test"
 
-    dataset: ClassVar[str] = "deepfashion"
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {"split": ("test", "validation")}
     upright: ClassVar[Sequence[tuple[int, int]]] = ((0, 11), (0, 12), (11, 13), (12, 14))
 

@@ -5,9 +5,9 @@ K as Distill-DKP's Table 1 and StableKeypoints' Table 3; split and sizes as Auto
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
+from . import DATASET
 from .reader import JOINTS, PUBLISHED, Human36m
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -15,6 +15,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="People in a studio, cropped to 128 px; where are their 32 joints?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="human36m",
+    dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
     evaluator="human36m/autolink_fixed",

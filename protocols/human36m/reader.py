@@ -15,9 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kpbench.api import Array
-from kpbench.data.source import Rows, Source
-from kpbench.errors import DataError
+from kpbench import Array, DataError, Rows, Source
 from kpbench.files.folders import frames_in, names_in
 from kpbench.files.matlab import read_mat
 
@@ -73,7 +71,6 @@ class Human36m(Source):
     activities: str = "six"
     split: str = "test"
 
-    dataset: ClassVar[str] = "human36m"
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "background": ("image", "gray", "black", "black_unscaled"),
         "activities": ("six", "prefix"),

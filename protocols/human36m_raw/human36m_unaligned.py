@@ -6,10 +6,10 @@ out in which little moves, and all but each 64th of S9 and S11, so that there ar
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
 from ..human36m.reader import JOINTS, PUBLISHED
+from . import DATASET
 from .reader import Human36mUnaligned
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -17,6 +17,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="People anywhere in a wide crop of a studio; where are their 32 joints?",
     paper="Hedlin et al., StableKeypoints, CVPR 2024",
     role="human36m",
+    dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
     evaluator="human36m/autolink_fixed",

@@ -15,9 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kpbench.api import Array
-from kpbench.data.source import Box, Rows, Source
-from kpbench.errors import DataError
+from kpbench import Array, Box, DataError, Rows, Source
 from kpbench.files.folders import names_in
 from kpbench.files.hdf5 import read_h5
 
@@ -51,7 +49,6 @@ class Human36mUnaligned(Source):
     activities: str = "six"
     split: str = "test"
 
-    dataset: ClassVar[str] = "human36m_raw"
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "jitter": ("seeded", "none"),
         "crop": ("square", "clipped"),

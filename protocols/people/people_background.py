@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
+from kpbench import EvaluationProtocol, PeopleProtocol, PeopleSettings
 from kpbench.people.body.skeleton import JOINTS
-from kpbench.people.protocol import PeopleProtocol
-from kpbench.people.scene.sampler import Settings
+
+from . import DATASET
 
 PLUGIN: EvaluationProtocol = PeopleProtocol(
     name="people_background",
     description="Upright people in a studio seen by four fixed cameras; where are their 32 joints?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="human36m",
+    dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
-    settings=Settings(background="room", upright=True, studio=True),
+    settings=PeopleSettings(background="room", upright=True, studio=True),
     default=True,
     evaluator="people_background/autolink",
 )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
+from kpbench import EvaluationProtocol, PeopleProtocol, PeopleSettings
 from kpbench.people.body.skeleton import COCO_17
-from kpbench.people.protocol import PeopleProtocol
-from kpbench.people.scene.sampler import Settings
+
+from . import DATASET
 
 PLUGIN: EvaluationProtocol = PeopleProtocol(
     name="people_fashion",
     description="Upright people before a light background; where are the 17 COCO joints?",
     paper="He et al., AutoLink, NeurIPS 2022",
     role="deepfashion",
+    dataset=DATASET,
     n_keypoints=16,
     landmarks=COCO_17,
-    settings=Settings(background="light", upright=True),
+    settings=PeopleSettings(background="light", upright=True),
     default=True,
     evaluator="people_fashion/autolink",
 )

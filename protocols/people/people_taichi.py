@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
+from kpbench import EvaluationProtocol, PeopleProtocol, PeopleSettings
 from kpbench.people.body.skeleton import OPENPOSE_18
-from kpbench.people.protocol import PeopleProtocol
-from kpbench.people.scene.sampler import Settings
+
+from . import DATASET
 
 PLUGIN: EvaluationProtocol = PeopleProtocol(
     name="people_taichi",
     description="People in all poses in rooms; where are the 18 OpenPose joints that can be seen?",
     paper="Siarohin et al., Motion-supervised Co-Part Segmentation, ICPR 2020",
     role="taichi",
+    dataset=DATASET,
     n_keypoints=10,
     landmarks=OPENPOSE_18,
-    settings=Settings(background="room", occluders=0.25),
+    settings=PeopleSettings(background="room", occluders=0.25),
     default=True,
     evaluator="people_taichi/siarohin",
     labels_only_if_visible=True,

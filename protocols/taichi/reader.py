@@ -14,10 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kpbench.api import Array
+from kpbench import Array, DataError, Rows, Source
 from kpbench.data.holdout import held_out
-from kpbench.data.source import Rows, Source
-from kpbench.errors import DataError
 from kpbench.files.folders import frames_in, names_in
 from kpbench.files.pickles import read_frame
 
@@ -46,7 +44,6 @@ class Taichi(Source):
 
     split: str = "test"
 
-    dataset: ClassVar[str] = "taichi"
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {"split": ("test", "validation")}
     upright: ClassVar[Sequence[tuple[int, int]]] = ((0, 8), (0, 11), (1, 9), (1, 12))
 

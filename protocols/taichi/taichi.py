@@ -7,9 +7,9 @@ can no longer be downloaded.
 
 from __future__ import annotations
 
-from kpbench.api import EvaluationProtocol
-from kpbench.data.protocol import RealProtocol
+from kpbench import EvaluationProtocol, RealProtocol
 
+from . import DATASET
 from .reader import JOINTS, Taichi
 
 PLUGIN: EvaluationProtocol = RealProtocol(
@@ -17,6 +17,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     description="People doing Tai Chi; where are the 18 joints that can be seen?",
     paper="Siarohin et al., Motion-supervised Co-Part Segmentation, ICPR 2020",
     role="taichi",
+    dataset=DATASET,
     n_keypoints=10,
     landmarks=JOINTS,
     evaluator="taichi/siarohin",

@@ -47,7 +47,7 @@ from benchmarks.autolink.weights import (
 from kpbench.errors import InvalidInputError, KpbenchError, MissingDataError
 from kpbench.nn import edge_ends, edge_map_reference
 from kpbench.nn.fast import cpu_threads, is_plain, plain
-from kpbench.scoring.evaluators import get_evaluator
+from kpbench.scoring.named import get_evaluator
 from kpbench.speed.record import Peak, Spread
 from kpbench.speed.timing import Timing, random_weights_where_missing
 from kpbench.speed.training import Case

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,22 @@ def test_listing_imports_nothing_that_computes(words: list[str]) -> None:
     found = imported(*words)
     assert "numpy" in found
     assert found & HEAVY == set()
+
+
+def test_every_name_is_what_a_type_checker_sees_and_can_be_imported() -> None:
+    tree = ast.parse(Path(kpbench.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in imports(block) for alias in node.names}
+    assert seen == kpbench._MODULES
+    assert all(getattr(kpbench, name).__module__ for name in seen if name not in ALIASES)
+
+
+ALIASES = {"Array", "Box", "Device", "Progress", "Recipe", "Signal"}
+"""Names of types that are no classes."""
+
+
+def imports(block: ast.If) -> list[ast.ImportFrom]:
+    return [node for node in block.body if isinstance(node, ast.ImportFrom)]
 
 
 def test_contracts_are_exported_though_loaded_late() -> None:

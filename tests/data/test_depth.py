@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -126,7 +126,6 @@ def pictures(n: int, pixels: int = PIXELS) -> Array:
 class Photos(Source):
     """PNG files with two landmarks."""
 
-    dataset: ClassVar[str] = "photos"
     background: str = "gray"
 
     @property

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from kpbench.cli.commands.named import dataset_of, protocols_of, real_protocols
-from kpbench.data.catalog import DATASETS, state_of
+from kpbench.data.dataset import State, state_of
+from kpbench.data.installed import dataset_of, datasets_on_disk, protocols_of, real_protocols
 from kpbench.data.locate import config_file, find_root, located, require_root, save_root
 from kpbench.errors import InvalidInputError, MissingDataError, StorageError, UnknownNameError
 from tests.protocols.trees import TREES
+
+DATASETS = datasets_on_disk()
+
+
+def state(name: str) -> State:
+    return state_of(DATASETS[name])
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +30,7 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_nothing_is_named(own_config: Path) -> None:
     assert find_root("cub") is None
-    assert state_of("cub").status == "missing"
+    assert state("cub").status == "missing"
     with pytest.raises(MissingDataError, match=r"data info cub.*data path cub DIR"):
         require_root("cub")
     assert not own_config.exists()
@@ -41,7 +47,7 @@ def test_what_is_saved_is_found(tmp_path: Path, own_config: Path) -> None:
     assert find_root("cub") == tmp_path / "taichi"
     (tmp_path / "taichi").rmdir()
     assert find_root("cub") == tmp_path / "taichi"  # packed images need no folder
-    assert state_of("cub").status == "missing"
+    assert state("cub").status == "missing"
 
 
 def test_a_relative_folder_is_saved_in_full(
@@ -82,7 +88,7 @@ def test_what_is_no_folder_is_not_saved(tmp_path: Path, own_config: Path) -> Non
 def test_a_damaged_config_is_named(own_config: Path, text: str) -> None:
     own_config.mkdir()
     (own_config / "data.json").write_text(text)
-    for act in (find_root, require_root, state_of):
+    for act in (find_root, require_root, state):
         with pytest.raises(InvalidInputError, match=r"data\.json cannot be read"):
             act("cub")
 
@@ -96,29 +102,29 @@ def test_a_config_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_each_file_that_is_missing_is_told(name: str, tmp_path: Path) -> None:
-    """The catalog needs what the loader needs, in the tree that a user would have."""
+    """The description needs what the loader needs, in the tree that a user would have."""
     TREES[name](tmp_path / "tree")
     save_root(name, tmp_path / "tree")
-    assert state_of(name).status == "found"
+    assert state(name).status == "found"
     for need in DATASETS[name].needs:
         there = next(path for path in need.split("|") if (tmp_path / "tree" / path).exists())
         (tmp_path / "tree" / there).rename(tmp_path / "aside")
-        state = state_of(name)
-        assert state.status == "partial"
-        assert state.missing == [need.replace("|", " or ")]
+        found = state(name)
+        assert found.status == "partial"
+        assert found.missing == [need.replace("|", " or ")]
         (tmp_path / "aside").rename(tmp_path / "tree" / there)
 
 
 def test_every_data_set_is_used_and_every_protocol_has_one() -> None:
-    using = {protocol.source.dataset for protocol in real_protocols().values()}
+    using = {protocol.dataset.name for protocol in real_protocols().values()}
     assert using == set(DATASETS) == set(TREES)
 
 
 def test_names_of_data_sets_and_protocols() -> None:
     assert {p.name for p in protocols_of("cub")} == {"cub_all", "cub_001", "cub_002", "cub_003"}
     assert [p.name for p in protocols_of("human36m")] == ["human36m"]
-    assert dataset_of("human36m_background") == "human36m"
-    assert dataset_of("human36m_raw") == "human36m_raw"
+    assert dataset_of("human36m_background").name == "human36m"
+    assert dataset_of("human36m_raw").name == "human36m_raw"
     with pytest.raises(UnknownNameError, match="did you mean taichi"):
         protocols_of("taich")
     with pytest.raises(InvalidInputError, match="brings its own data"):

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from kpbench.cli.commands.named import real_protocols
 from kpbench.data.checking import examine
 from kpbench.data.checking.report import Finding, Report
 from kpbench.data.checking.verify import verify
+from kpbench.data.installed import real_protocols
 from kpbench.errors import MissingDataError
 from tests.data.toy_source import Toy, protocol, write
 from tests.protocols.trees import TREES
@@ -255,7 +255,7 @@ def test_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_tree_in_a_published_layout_is_sound(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = next(p for p in real_protocols().values() if p.source.dataset == dataset)
+    real = next(p for p in real_protocols().values() if p.dataset.name == dataset)
     TREES[dataset](tmp_path / "tree")
     monkeypatch.setenv(f"KPBENCH_DATA_{dataset.upper()}", str(tmp_path / "tree"))
     sizes = verify(real, decode=False).counts

@@ -14,12 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kpbench.api import Array
+from kpbench.data.dataset import Dataset
 from kpbench.data.protocol import RealProtocol
 from kpbench.data.source import Rows, Source
 from kpbench.errors import DataError
+from kpbench.scoring.named import evaluators_of
 
 LANDMARKS = ("head", "hip", "foot")
 WIDTH, HEIGHT = 40, 30
+EVALUATORS = evaluators_of("human36m", ("aspect",))
 
 
 def write(root: Path, *, n_train: int = 8, n_test: int = 4, seed: int = 0) -> None:
@@ -54,7 +57,6 @@ def write(root: Path, *, n_train: int = 8, n_test: int = 4, seed: int = 0) -> No
 
 @dataclass(frozen=True)
 class Toy(Source):
-    dataset: ClassVar[str] = "toy"
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {
         "background": ("kept", "black"),
         "annotation": ("table", "files"),
@@ -117,6 +119,7 @@ def protocol(n_train: int = 8, n_test: int = 4, **changed: Any) -> RealProtocol:
         "n_keypoints": 3,
         "landmarks": LANDMARKS,
         "evaluator": "human36m/strict",
+        "dataset": Dataset("toy", "Toy", "noise", "none", "here", evaluators=EVALUATORS),
         "source": Toy(),
         "published": {"discovery": n_train, "regression": n_train, "test": n_test},
         "pixels": 16,

@@ -20,7 +20,8 @@ from kpbench.running.execute import Settings
 from kpbench.running.execute import evaluate as run
 from kpbench.running.plan import grid
 from kpbench.scoring.detections import Detections
-from kpbench.scoring.evaluators import disagreement_evaluators, evaluate, get_evaluator
+from kpbench.scoring.evaluators import evaluate
+from kpbench.scoring.named import disagreement_evaluators, get_evaluator
 from kpbench.scoring.regression import fit_regressor
 from tests.conftest import Install, bright
 

@@ -11,7 +11,8 @@ from kpbench.api import Array
 from kpbench.diagnosis.label_efficiency import RIDGES, best_ridge, label_efficiency
 from kpbench.errors import InvalidInputError, UndefinedScoreError
 from kpbench.scoring.detections import Detections
-from kpbench.scoring.evaluators import evaluate, get_evaluator
+from kpbench.scoring.evaluators import evaluate
+from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.regression import fit_regressor
 
 STRICT = get_evaluator("deepfashion/strict")

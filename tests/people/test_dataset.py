@@ -18,9 +18,9 @@ from kpbench.errors import CacheError, StorageError
 from kpbench.people import dataset, parallel
 from kpbench.people.dataset import MANIFEST, RenderedSet, load
 from kpbench.people.picture.render import CHUNK, Chunk
-from kpbench.people.scene.sampler import Settings
+from kpbench.people.scene.sampler import PeopleSettings
 
-WANTED = RenderedSet(Settings("grey"), "test", 40, 16)
+WANTED = RenderedSet(PeopleSettings("grey"), "test", 40, 16)
 """40 images: 3 chunks, the last of them half needed."""
 
 
@@ -199,15 +199,15 @@ def test_a_set_that_another_process_finishes_meanwhile_is_used(
 
 def test_every_setting_changes_the_folder() -> None:
     others = [
-        RenderedSet(Settings("room"), "test", 40, 16),
-        RenderedSet(Settings("grey", upright=True), "test", 40, 16),
-        RenderedSet(Settings("grey", occluders=0.5), "test", 40, 16),
-        RenderedSet(Settings("grey", seed=1), "test", 40, 16),
-        RenderedSet(Settings("grey"), "train", 40, 16),
-        RenderedSet(Settings("grey"), "test", 41, 16),
-        RenderedSet(Settings("grey"), "test", 40, 17),
-        RenderedSet(Settings("grey"), "test", 40, 16, "cuda"),
-        RenderedSet(Settings("grey"), "test", 40, 16, "cpu", 1),
+        RenderedSet(PeopleSettings("room"), "test", 40, 16),
+        RenderedSet(PeopleSettings("grey", upright=True), "test", 40, 16),
+        RenderedSet(PeopleSettings("grey", occluders=0.5), "test", 40, 16),
+        RenderedSet(PeopleSettings("grey", seed=1), "test", 40, 16),
+        RenderedSet(PeopleSettings("grey"), "train", 40, 16),
+        RenderedSet(PeopleSettings("grey"), "test", 41, 16),
+        RenderedSet(PeopleSettings("grey"), "test", 40, 17),
+        RenderedSet(PeopleSettings("grey"), "test", 40, 16, "cuda"),
+        RenderedSet(PeopleSettings("grey"), "test", 40, 16, "cpu", 1),
     ]
     folders = {one.folder for one in [WANTED, *others]}
     assert len(folders) == len(others) + 1
@@ -217,8 +217,9 @@ def test_importing_and_fingerprinting_load_no_torch() -> None:
     code = (
         "import sys; from kpbench.people.protocol import PeopleProtocol;"
         "from kpbench.people.dataset import RenderedSet;"
-        "from kpbench.people.scene.sampler import Settings;"
-        "RenderedSet(Settings('room'), 'test', 4, 16).fingerprint(); print('torch' in sys.modules)"
+        "from kpbench.people.scene.sampler import PeopleSettings;"
+        "RenderedSet(PeopleSettings('room'), 'test', 4, 16).fingerprint();"
+        "print('torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

@@ -32,7 +32,7 @@ from kpbench.people.body.skeleton import (
     swap_permutation,
 )
 from kpbench.people.scene.camera import Camera, axes_looking_along, framing_camera
-from kpbench.people.scene.sampler import Settings, sample_scene
+from kpbench.people.scene.sampler import PeopleSettings, sample_scene
 from kpbench.people.scene.stage import set_stage
 
 CPU = torch.device("cpu")
@@ -264,7 +264,7 @@ def test_framing_fills_the_image_as_asked_and_keeps_up_up() -> None:
 @pytest.mark.parametrize("upright", [True, False])
 def test_every_joint_of_both_moments_is_inside_the_frame(model: BodyModel, upright: bool) -> None:
     for split in ("train", "test"):
-        scenes = [sample_scene(Settings("grey", upright), split, i) for i in range(64)]
+        scenes = [sample_scene(PeopleSettings("grey", upright), split, i) for i in range(64)]
         stage = set_stage(scenes, model, CPU)
         for moment in stage.moments:
             xy = stage.camera.project(moment.joints)[..., :2]
@@ -272,4 +272,4 @@ def test_every_joint_of_both_moments_is_inside_the_frame(model: BodyModel, uprig
             torch.testing.assert_close(
                 moment.surface[..., 2].amin(1), torch.zeros(64), atol=1e-5, rtol=0
             )
-        assert {scene.clip for scene in scenes} <= set(Settings("grey", upright).clips(split))
+        assert {scene.clip for scene in scenes} <= set(PeopleSettings("grey", upright).clips(split))

@@ -18,12 +18,12 @@ from kpbench.people.parallel import render_chunks
 from kpbench.people.picture import pictures
 from kpbench.people.picture.lighting import ShadowMap
 from kpbench.people.picture.render import CHUNK, GAMMA, VISIBLE_WITHIN, Chunk, Renderer
-from kpbench.people.scene.sampler import Settings, Split
+from kpbench.people.scene.sampler import PeopleSettings, Split
 
 CPU = torch.device("cpu")
 WIDE = np.ones((7, 7), bool)
 """Three pixels: a finger thinner than a pixel tints pixels that are not in the mask."""
-ROOM, GREY = Settings("room"), Settings("grey")
+ROOM, GREY = PeopleSettings("room"), PeopleSettings("grey")
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def one_thread() -> Any:
     torch.set_num_threads(before)
 
 
-def chunk(settings: Settings, number: int = 0, moment: int = 0, pixels: int = 32) -> Chunk:
+def chunk(settings: PeopleSettings, number: int = 0, moment: int = 0, pixels: int = 32) -> Chunk:
     return Renderer(settings, "train", pixels, CPU).chunk(number, moment)
 
 
@@ -146,14 +146,14 @@ def test_the_same_people_stand_in_rooms_and_before_grey(grey: Chunk, room: Chunk
 
 
 def test_a_light_background_has_a_tint_of_its_own_for_every_image() -> None:
-    found = chunk(Settings("light", upright=True))
+    found = chunk(PeopleSettings("light", upright=True))
     corners = found.images[:, 0, 0]
     assert (corners >= 190).all() and len(np.unique(corners, axis=0)) == CHUNK
 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_nobody_is_nearly_hidden(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    crowded = Settings("room", occluders=1.0)
+    crowded = PeopleSettings("room", occluders=1.0)
     alone = chunk(GREY, number).mask.sum((1, 2))
 
     def shares() -> Array:
@@ -169,13 +169,13 @@ def test_nobody_is_nearly_hidden(number: int, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_room_that_keeps_hiding_its_person_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "LEAST_VISIBLE", 1.1)
-    found = chunk(Settings("room", occluders=1.0))
+    found = chunk(PeopleSettings("room", occluders=1.0))
     assert (found.mask == chunk(GREY).mask).all()
 
 
 @pytest.mark.parametrize("settings", [GREY, ROOM])
 def test_both_frames_of_a_pair_share_one_camera(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: PeopleSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fully(self: ShadowMap, image: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
         return torch.ones_like(point[0])
@@ -202,7 +202,7 @@ def test_equal_bytes_again_and_in_any_order(room: Chunk) -> None:
 
 
 def test_equal_bytes_with_one_worker_and_two() -> None:
-    wanted = RenderedSet(Settings("room", occluders=0.5), "test", 40, 24)
+    wanted = RenderedSet(PeopleSettings("room", occluders=0.5), "test", 40, 24)
     one = list(render_chunks(wanted, [0, 1, 2], workers=1))
     two = list(render_chunks(wanted, [0, 1, 2], workers=2))
     assert [digest(c) for c in one] == [digest(c) for c in two]

@@ -9,10 +9,16 @@ import pytest
 import torch
 
 from kpbench.people.picture.render import Renderer
-from kpbench.people.scene.sampler import SPLITS, Settings, sample_room, sample_scene, scene_texels
+from kpbench.people.scene.sampler import (
+    SPLITS,
+    PeopleSettings,
+    sample_room,
+    sample_scene,
+    scene_texels,
+)
 from kpbench.people.scene.studio import CAMERAS
 
-STUDIO = Settings("room", upright=True, studio=True)
+STUDIO = PeopleSettings("room", upright=True, studio=True)
 N = 40
 
 
@@ -56,7 +62,7 @@ def test_every_split_is_in_the_same_room(split: str) -> None:
 
 
 def test_with_and_without_background_the_people_are_the_same() -> None:
-    settings = (STUDIO, Settings("grey", upright=True, studio=True))
+    settings = (STUDIO, PeopleSettings("grey", upright=True, studio=True))
     room, grey = (Renderer(s, "test", 32, torch.device("cpu")).chunk(0) for s in settings)
     np.testing.assert_array_equal(room.landmarks, grey.landmarks)
     np.testing.assert_array_equal(room.mask, grey.mask)

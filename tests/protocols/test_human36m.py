@@ -22,7 +22,7 @@ from kpbench.data.sample import Sample, read_sample
 from kpbench.data.source import Box, Rows, Source
 from kpbench.errors import DataError, UnknownNameError
 from kpbench.scoring.flips import mirrored_pairs
-from kpbench.scoring.presets.poses import HUMAN36M_PAIRS
+from kpbench_protocols.human36m.evaluators import PAIRS as HUMAN36M_PAIRS
 from kpbench_protocols.human36m.reader import ACTIVITIES, JOINTS, Human36m, activity_of
 from kpbench_protocols.human36m_raw.reader import Human36mUnaligned, jitter_of
 from tests.protocols.trees import TREES

@@ -55,7 +55,7 @@ def test_every_published_protocol_is_there() -> None:
         "human36m_background", "human36m", "human36m_unaligned", "deepfashion", "taichi",
         "celeba_aligned", "celeba_wild", "cub_aligned", "cub_001", "cub_002", "cub_003", "cub_all",
     }  # fmt: skip
-    assert {real(name).source.dataset for name in REAL} == set(TREES)
+    assert {real(name).dataset.name for name in REAL} == set(TREES)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -68,7 +68,7 @@ def test_from_files_to_a_record(
 ) -> None:
     protocol = real(name)
     results = tmp_path / "results"
-    assert main(["data", "path", protocol.source.dataset, str(trees[protocol.source.dataset])]) == 0
+    assert main(["data", "path", protocol.dataset.name, str(trees[protocol.dataset.name])]) == 0
     _verified(name, capsys)
     assert main(["data", "prepare", name, "--recipe", "smoke"]) == 0
     words = ["data", "depth", name, "--recipe", "smoke", "--weights", str(weights)]

@@ -20,7 +20,8 @@ from kpbench.data.source import Source
 from kpbench.errors import CheckpointError, DataError, InvalidInputError
 from kpbench.files.checkpoint import read_checkpoint
 from kpbench.registry import load_method
-from kpbench.scoring.evaluators import Detections, evaluate, evaluators_of, get_evaluator
+from kpbench.scoring.evaluators import Detections, evaluate
+from kpbench.scoring.named import evaluators_of, get_evaluator
 from kpbench_protocols.celeba.reader import CelebaAligned, CelebaWild
 from kpbench_protocols.cub.reader import Cub
 from kpbench_protocols.cub_aligned.reader import CubAligned

@@ -15,7 +15,8 @@ from kpbench.registry import load_method
 from kpbench.running.execute import Settings
 from kpbench.running.execute import evaluate as run
 from kpbench.running.plan import Cell
-from kpbench.scoring.evaluators import Detections, evaluate, get_evaluator
+from kpbench.scoring.evaluators import Detections, evaluate
+from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.regression import fit_regressor
 from kpbench.testing import toy_labelled
 from tests.conftest import Install, bright

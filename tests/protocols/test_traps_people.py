@@ -25,11 +25,13 @@ from kpbench.data.sample import Sample, read_sample
 from kpbench.data.source import Rows, Source
 from kpbench.registry import available, load_protocol
 from kpbench.scoring import metrics
-from kpbench.scoring.evaluators import Detections, Evaluation, evaluate, get_evaluator
+from kpbench.scoring.evaluators import Detections, Evaluation, evaluate
 from kpbench.scoring.flips import permutation
-from kpbench.scoring.presets.poses import HUMAN36M_PAIRS, HUMAN36M_PUBLISHED_PAIRS
+from kpbench.scoring.named import get_evaluator
 from kpbench.testing import check_protocol
 from kpbench_protocols.deepfashion.reader import DeepFashion
+from kpbench_protocols.human36m.evaluators import PAIRS as HUMAN36M_PAIRS
+from kpbench_protocols.human36m.evaluators import PUBLISHED_PAIRS as HUMAN36M_PUBLISHED_PAIRS
 from kpbench_protocols.human36m.reader import Human36m
 from kpbench_protocols.human36m_raw.reader import Human36mUnaligned
 from kpbench_protocols.taichi.reader import Taichi
@@ -94,7 +96,7 @@ def score(name: str, train: Detections, test: Detections) -> Evaluation:
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_trap_1_x_comes_first_whatever_the_file_says(name: str, trees: dict[str, Path]) -> None:
     protocol = real(name)
-    root = trees[protocol.source.dataset]
+    root = trees[protocol.dataset.name]
     _, samples = read_all(root, protocol.source, protocol.source.parts["regression"])
     points = np.array([s.landmarks for s in samples])
     seen = np.array([s.visible for s in samples])
@@ -402,7 +404,7 @@ def test_trap_29_and_31_test_images_are_the_same_every_time(
     name: str, trees: dict[str, Path]
 ) -> None:
     source = real(name).source
-    root, part = trees[source.dataset], source.parts["test"]
+    root, part = trees[real(name).dataset.name], source.parts["test"]
     first, again = (read_all(root, source, part)[1] for _ in range(2))
     assert [s.digest for s in first] == [s.digest for s in again]
     assert all((a.image == b.image).all() for a, b in zip(first, again, strict=True))
@@ -428,7 +430,7 @@ def test_trap_30_the_order_of_a_folder_changes_nothing(
     name: str, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = real(name).source
-    root = trees[source.dataset]
+    root = trees[real(name).dataset.name]
     parts = dict.fromkeys(source.parts.values())
     wanted = {part: source.rows(root, part) for part in parts}
     scandir, listdir = os.scandir, os.listdir
@@ -463,7 +465,7 @@ def test_trap_34_images_are_bytes_and_not_normalised_twice(
     name: str, trees: dict[str, Path]
 ) -> None:
     source = real(name).source
-    root, part = trees[source.dataset], source.parts["regression"]
+    root, part = trees[real(name).dataset.name], source.parts["regression"]
     rows = source.rows(root, part)
     pixels = np.array([read_sample(root, source, rows, i, 64).image for i in range(12)])
     assert pixels.dtype == np.uint8 and pixels.max() > 200 and pixels.std() > 10
@@ -505,7 +507,7 @@ def test_validation_holds_no_test_image_and_training_none_of_it(
 ) -> None:
     source = real(name).source
     held = source.configured({"split": "validation"})
-    root = trees[source.dataset]
+    root = trees[real(name).dataset.name]
 
     def files(source: Source, split: str) -> set[str]:
         return set(source.rows(root, source.parts[split]).files.tolist())
@@ -524,7 +526,7 @@ def test_packed_images_are_those_that_were_read(name: str, trees: dict[str, Path
     packed.make()
     opened = packed.open()
     rows, samples = read_all(
-        trees[protocol.source.dataset], protocol.source, protocol.source.parts["test"], 128
+        trees[protocol.dataset.name], protocol.source, protocol.source.parts["test"], 128
     )
     assert opened.names.tolist() == rows.files.tolist()
     assert (opened.images == np.array([s.image for s in samples])).all()

@@ -15,7 +15,8 @@ from kpbench.errors import InvalidInputError
 from kpbench.registry import load_method, load_protocol
 from kpbench.running.measure import as_score, detections, foreground_hits, measure
 from kpbench.scoring.detection_files import load_detections
-from kpbench.scoring.evaluators import evaluate, get_evaluator
+from kpbench.scoring.evaluators import evaluate
+from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.per_image import load_scores
 from kpbench.scoring.stats import bootstrap_interval
 from kpbench.testing import toy_labelled

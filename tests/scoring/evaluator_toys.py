@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.scoring.evaluators import EVALUATORS, Detections, EvaluatorSpec, get_evaluator
+from kpbench.registry import datasets
+from kpbench.scoring.evaluators import Detections, EvaluatorSpec
+from kpbench.scoring.named import evaluators_in, get_evaluator
 
+EVALUATORS = evaluators_in(datasets())
 NAMES = list(EVALUATORS)
 ALL_LABELS = [name for name, spec in EVALUATORS.items() if spec.rows == "all"]
 MISSING_LABELS = [name for name in NAMES if name not in ALL_LABELS]

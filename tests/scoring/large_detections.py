@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from kpbench.scoring.flips import permutation
-from kpbench.scoring.presets import HUMAN36M_PAIRS
+from kpbench_protocols.human36m.evaluators import PAIRS as HUMAN36M_PAIRS
 
 JOINTS, KEYPOINTS, DIRECTIONS = 32, 16, 12
 

@@ -10,9 +10,12 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from kpbench.api import Array
-from kpbench.scoring.evaluators import Detections, evaluate, get_evaluator
+from kpbench.scoring.evaluators import Detections, evaluate
 from kpbench.scoring.flips import permutation
-from kpbench.scoring.presets import BKIND_JOINTS, HUMAN36M_PAIRS, PEOPLE_PAIRS
+from kpbench.scoring.named import get_evaluator
+from kpbench_protocols.human36m.evaluators import BKIND_JOINTS
+from kpbench_protocols.human36m.evaluators import PAIRS as HUMAN36M_PAIRS
+from kpbench_protocols.people.evaluators import PAIRS as PEOPLE_PAIRS
 from tests.scoring.evaluator_toys import toy
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kpbench.errors import InvalidInputError, UndefinedScoreError
-from kpbench.scoring.evaluators import evaluate, get_evaluator
+from kpbench.scoring.evaluators import evaluate
+from kpbench.scoring.named import get_evaluator
 from tests.scoring.evaluator_toys import ALL_LABELS, MISSING_LABELS, NAMES, subset, toy
 
 FLIPS = [name for name in NAMES if get_evaluator(name).pairs]

@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from kpbench.scoring.evaluators import Detections, evaluate, get_evaluator
+from kpbench.scoring.evaluators import Detections, evaluate
 from kpbench.scoring.metrics import aggregate
+from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.stats import bootstrap_interval
 from tests.scoring.evaluator_toys import (
     IN_IMAGE,

@@ -13,9 +13,10 @@ import pytest
 from scipy.io import loadmat
 
 from kpbench.scoring.detection_files import load_detections
-from kpbench.scoring.evaluators import Detections, evaluate, get_evaluator
-from kpbench.scoring.presets import HUMAN36M_PAIRS
+from kpbench.scoring.evaluators import Detections, evaluate
+from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.scorefile import score_file
+from kpbench_protocols.human36m.evaluators import PAIRS as HUMAN36M_PAIRS
 
 FOLDER = Path(__file__).parents[1] / "golden"
 ARRAYS = FOLDER / "evaluators.npz"

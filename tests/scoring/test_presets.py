@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kpbench.errors import InvalidInputError, UnknownNameError
-from kpbench.scoring.evaluators import disagreement_evaluators, evaluators_of, get_evaluator
-from kpbench.scoring.presets import PEOPLE_JOINTS
+from kpbench.people.body.skeleton import JOINTS
+from kpbench.scoring.named import disagreement_evaluators, evaluators_of, get_evaluator
 from tests.scoring.evaluator_toys import NAMES
 
 EVERY_RUN = {
@@ -79,7 +79,7 @@ def test_sixteen_joints_are_exchanged_among_themselves() -> None:
     for a, b in ((0, 3), (1, 4), (2, 5), (10, 13), (11, 14), (12, 15)):
         expected[[a, b]] = b, a
     assert get_evaluator("human36m/bkind_min").order.tolist() == expected.tolist()
-    names = [PEOPLE_JOINTS[j] for j in get_evaluator("people_plain/bkind").joints or ()]
+    names = [JOINTS[j] for j in get_evaluator("people_plain/bkind").joints or ()]
     swapped = [names[j] for j in get_evaluator("people_plain/bkind").order]
     other = {"l_": "r_", "r_": "l_"}
     assert swapped == [other.get(name[:2], name[:2]) + name[2:] for name in names]

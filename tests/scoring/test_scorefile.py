@@ -12,7 +12,8 @@ import pytest
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, KpbenchError, UnknownNameError
 from kpbench.scoring.detection_files import load_detections
-from kpbench.scoring.evaluators import Evaluation, disagreement_evaluators
+from kpbench.scoring.evaluators import Evaluation
+from kpbench.scoring.named import disagreement_evaluators
 from kpbench.scoring.scorefile import as_json, score_file, score_file_all
 from tests.conftest import Install
 
@@ -200,7 +201,7 @@ def test_a_protocol_that_cannot_be_loaded_is_named(tmp_path: Path, install: Inst
 def test_protocols_are_not_imported_for_kpbenchs_own_evaluators(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kpbench.scoring.scorefile.available", lambda kind: pytest.fail("asked"))
+    monkeypatch.setattr("kpbench.scoring.named.load_protocol", lambda name: pytest.fail("asked"))
     path = save(tmp_path, arrays())
     assert score_file(path, "celeba/strict").value > 0
     assert len(score_file_all(path, "celeba")) == len(disagreement_evaluators("celeba"))

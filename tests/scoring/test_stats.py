@@ -12,8 +12,9 @@ import scipy.stats
 
 from kpbench.api import Array
 from kpbench.errors import InvalidInputError, RecordError, UndefinedScoreError
-from kpbench.scoring.evaluators import Detections, Evaluation, evaluate, get_evaluator
+from kpbench.scoring.evaluators import Detections, Evaluation, evaluate
 from kpbench.scoring.metrics import Aggregation, aggregate
+from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.per_image import Scores, load_scores, save_scores
 from kpbench.scoring.stats import (
     bootstrap_interval,

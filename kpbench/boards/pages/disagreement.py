@@ -8,12 +8,10 @@ from pathlib import Path
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, number, settings, table
 from kpbench.diagnosis.disagreement import Verdict, kept_predictions, of_run
 from kpbench.records.record import Record, all_records
-from kpbench.scoring.evaluators import EVALUATORS
+from kpbench.scoring.named import has_evaluators
 from kpbench.studies.plan import only_in_figure
 
 NAME = "disagreement.md"
-DATASETS = {spec.dataset for spec in EVALUATORS.values()}
-"""Those that need no installed protocol, so that the page depends on the records alone."""
 _EXPLAIN = """\
 Papers print numbers that look alike and are not. Each table scores one set of detections, of one
 trained model on one test set, under every evaluator of its data set. The first ratio compares the
@@ -43,7 +41,7 @@ def disagreement_page(results: Path) -> str | None:
         if record.status == "ok"
         and record.identity.recipe != "smoke"
         and record.identity.digest() not in elsewhere
-        and record.evaluator.partition("/")[0] in DATASETS
+        and has_evaluators(record.evaluator.partition("/")[0])
         and kept_predictions(results, record) is not None
     ]
     if not kept:

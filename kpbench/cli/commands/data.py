@@ -12,7 +12,7 @@ from kpbench.cli.arguments import parse_device, parse_recipe
 from kpbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from kpbench.data.catalog import State
+    from kpbench.data.dataset import Dataset, State
     from kpbench.data.packing.packed import PackedSet
     from kpbench.data.protocol import RealProtocol
     from kpbench.people.protocol import PeopleProtocol
@@ -30,40 +30,41 @@ Arguments = Annotated[
 @app.command("list")
 def list_() -> None:
     """List the data sets, what is there of each, and the protocols that use it."""
-    from kpbench.cli.commands.named import datasets, real_protocols
-    from kpbench.data.catalog import state_of
+    from kpbench.data.dataset import state_of
+    from kpbench.data.installed import datasets_on_disk, real_protocols
 
     known = real_protocols()
-    for name in datasets(known):
-        state = state_of(name)
-        typer.echo(f"{state.status:8} {name:14} {_where(name, state)}")
-        using = [p.name for p in known.values() if p.source.dataset == name]
+    for dataset in datasets_on_disk().values():
+        state = state_of(dataset)
+        typer.echo(f"{state.status:8} {dataset.name:14} {_where(dataset, state)}")
+        using = [p.name for p in known.values() if p.dataset.name == dataset.name]
         typer.echo(f"{'':8} {'':14} protocols: {', '.join(using) or 'none'}")
 
 
 @app.command()
 def info(name: Name) -> None:
     """Tell what a data set is, its licence, where to ask for it, its layout and its sizes."""
-    from kpbench.cli.commands.named import dataset_of, real_protocols
-    from kpbench.data.catalog import DATASETS, state_of
+    from kpbench.data.dataset import state_of
+    from kpbench.data.installed import dataset_of, datasets_on_disk, real_protocols
     from kpbench.data.locate import variable_of
 
-    dataset = dataset_of(name)
-    if dataset in DATASETS:
-        about = DATASETS[dataset]
-        typer.echo(f"{dataset}: {about.title}\n{about.about}")
-        typer.echo(
-            f"licence: {about.licence}\nfrom:    {about.source}\n\nlayout:\n{about.layout}\n"
-        )
+    about = dataset_of(name)
+    typer.echo(f"{about.name}: {about.title}\n{about.about}")
+    typer.echo(f"licence: {about.licence}\nfrom:    {about.source}\n")
+    if about.name not in datasets_on_disk():
+        typer.echo("kpbench reads no files of it")
+        return
+    typer.echo(f"layout:\n{about.layout}\n")
     for protocol in real_protocols().values():
-        if protocol.source.dataset == dataset:
+        if protocol.dataset.name == about.name:
             typer.echo(f"protocol {protocol.name}: {protocol.description}")
             sizes = ", ".join(f"{split} {n:,}" for split, n in protocol.published.items())
             typer.echo(f"  K = {protocol.n_keypoints}, published sizes: {sizes}")
-    state = state_of(dataset)
-    typer.echo(f"{state.status}: {_where(dataset, state)}")
+    state = state_of(about)
+    typer.echo(f"{state.status}: {_where(about, state)}")
     typer.echo(
-        f"name the folder with: kpbench data path {dataset} DIR, or with {variable_of(dataset)}"
+        f"name the folder with: kpbench data path {about.name} DIR, or with "
+        f"{variable_of(about.name)}"
     )
 
 
@@ -73,13 +74,15 @@ def path(
     folder: Annotated[Path | None, typer.Argument(help="Where it lies; saved if given.")] = None,
 ) -> None:
     """Tell where a data set lies, or save it in your config."""
-    from kpbench.cli.commands.named import dataset_of
-    from kpbench.data.catalog import state_of
+    from kpbench.data.dataset import state_of
+    from kpbench.data.installed import dataset_of, datasets_on_disk
     from kpbench.data.locate import config_file, save_root
 
     dataset = dataset_of(name)
+    if dataset.name not in datasets_on_disk():
+        raise InvalidInputError(f"kpbench reads no files of {dataset.name}; it needs no folder")
     if folder is not None:
-        save_root(dataset, folder)
+        save_root(dataset.name, folder)
         typer.echo(f"saved in {config_file()}")
     state = state_of(dataset)
     typer.echo(f"{state.status}: {_where(dataset, state)}")
@@ -96,9 +99,9 @@ def verify(
     """Check counts, files, images, labels, duplicates and identities; exit code 1 for an error."""
     from rich.console import Console
 
-    from kpbench.cli.commands.named import protocols_of
     from kpbench.cli.console import progress_bar
     from kpbench.data.checking.verify import verify as check
+    from kpbench.data.installed import protocols_of
 
     with progress_bar(Console(stderr=True)) as progress:
         reports = [check(p, decode=not quick, progress=progress) for p in protocols_of(name)]
@@ -120,10 +123,9 @@ def prepare(
     ] = "cpu",
 ) -> None:
     """Pack or render the images once, before they are needed; goes on where it was."""
-    from kpbench.cli.commands.named import rendered_protocol
     from kpbench.cli.console import progress_bar
 
-    rendered = rendered_protocol(name)
+    rendered = _rendered(name)
     if rendered is not None:
         _render(rendered.configured(_values(argument)), recipe, device)
         return
@@ -135,6 +137,27 @@ def prepare(
             typer.echo(f"{protocol.name} {', '.join(splits)}: {count:,} images in {part.folder}")
         for deviation in protocol.deviations(parse_recipe(recipe)):
             typer.echo(f"{protocol.name}: {deviation}")
+
+
+def _rendered(name: str) -> PeopleProtocol | None:
+    """Return the protocol of that name if its images are rendered, None if they are in files.
+
+    Raises:
+        BrokenPluginError: the protocol cannot be imported.
+        InvalidInputError: its data is neither rendered nor in files: there is nothing to prepare.
+    """
+    from kpbench.data.protocol import RealProtocol
+    from kpbench.people.protocol import PeopleProtocol
+    from kpbench.registry import available, load_protocol
+
+    if name not in available("protocols"):
+        return None
+    protocol = load_protocol(name)
+    if isinstance(protocol, PeopleProtocol):
+        return protocol
+    if isinstance(protocol, RealProtocol):
+        return None
+    raise InvalidInputError(f"{name} makes its data whenever it is loaded; nothing to prepare")
 
 
 def _render(protocol: PeopleProtocol, recipe: str, device: str) -> None:
@@ -202,9 +225,9 @@ def depth(
             typer.echo(f"to use it, choose the protocol's argument depth={chosen}")
 
 
-def _where(dataset: str, state: State) -> str:
+def _where(dataset: Dataset, state: State) -> str:
     if state.root is None:
-        return f"not named; how to get it: kpbench data info {dataset}"
+        return f"not named; how to get it: kpbench data info {dataset.name}"
     text = f"{state.root} (from {state.named_by})"
     if state.status == "missing":
         return f"{text} does not exist"
@@ -212,7 +235,7 @@ def _where(dataset: str, state: State) -> str:
 
 
 def _configured(name: str, arguments: list[str] | None) -> list[RealProtocol]:
-    from kpbench.cli.commands.named import protocols_of
+    from kpbench.data.installed import protocols_of
 
     values = _values(arguments)
     return [protocol.configured(values) for protocol in protocols_of(name)]

@@ -75,7 +75,9 @@ def train(
         typer.Option(min=16, help="A folder's images are resized to this; 128 if not named."),
     ] = None,
     seed: int = 0,
-    role: Annotated[str, typer.Option(help="Whose settings: human36m, deepfashion, taichi.")] = "",
+    role: Annotated[
+        str, typer.Option(help="Whose settings: the role of a protocol, e.g. human36m.")
+    ] = "",
     recipe: RecipeOption = "quick",
     device: DeviceOption = "cpu",
     precision: Precision = "auto",

@@ -51,10 +51,10 @@ def verify(
     Raises:
         MissingDataError: the folder of the data set is not known or does not exist.
     """
-    root = require_root(protocol.source.dataset)
+    root = require_root(protocol.dataset.name)
     if not root.is_dir():
         raise MissingDataError(
-            f"{root} does not exist; run: kpbench data path {protocol.source.dataset} DIR"
+            f"{root} does not exist; run: kpbench data path {protocol.dataset.name} DIR"
         )
     examiner = Examiner(root, protocol.source, protocol.pixels, len(protocol.landmarks), decode)
     findings: list[Finding] = []

@@ -123,8 +123,8 @@ class PackedSet:
         """
         if not self.root.is_dir():
             raise MissingDataError(
-                f"{self.root}, the folder of {self.source.dataset}, does not exist; if the data "
-                f"was moved, run: kpbench data path {self.source.dataset} DIR"
+                f"{self.root}, the folder of {self.protocol}, does not exist; if the data was "
+                f"moved, run: kpbench data path {self.protocol} DIR"
             )
         try:
             rows = self.source.rows(self.root, self.part)

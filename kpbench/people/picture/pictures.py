@@ -19,7 +19,13 @@ from kpbench.people.scene.camera import Camera
 from kpbench.people.scene.clothes import Wardrobe, albedo
 from kpbench.people.scene.places import marked, part
 from kpbench.people.scene.room import Boxes, RoomSurface, look, paint, place_boxes
-from kpbench.people.scene.sampler import EMPTY_ROOM_ATTEMPT, Scene, Settings, Split, sample_room
+from kpbench.people.scene.sampler import (
+    EMPTY_ROOM_ATTEMPT,
+    PeopleSettings,
+    Scene,
+    Split,
+    sample_room,
+)
 
 SUPERSAMPLE = 3
 """Samples along each side of a pixel; odd, so that one is at the pixel's centre."""
@@ -94,7 +100,7 @@ class Photographer:
         samples: along each side of an image, `SUPERSAMPLE` times its pixels.
     """
 
-    settings: Settings
+    settings: PeopleSettings
     split: Split
     model: BodyModel
     texels: Tensor

@@ -22,8 +22,8 @@ from kpbench.people.scene.clothes import inflation, wardrobe
 from kpbench.people.scene.places import joined, part
 from kpbench.people.scene.room import place_boxes
 from kpbench.people.scene.sampler import (
+    PeopleSettings,
     Scene,
-    Settings,
     Split,
     sample_room,
     sample_scene,
@@ -79,7 +79,9 @@ class Renderer:
         device: where to render.
     """
 
-    def __init__(self, settings: Settings, split: Split, pixels: int, device: torch.device) -> None:
+    def __init__(
+        self, settings: PeopleSettings, split: Split, pixels: int, device: torch.device
+    ) -> None:
         """Load the body model and draw the textures."""
         self.settings, self.split, self.pixels, self.device = settings, split, pixels, device
         self._samples = pixels * SUPERSAMPLE

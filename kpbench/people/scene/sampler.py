@@ -20,9 +20,9 @@ from kpbench.people.scene.scene import (
     Background,
     Identity,
     Light,
+    PeopleSettings,
     Room,
     Scene,
-    Settings,
     Split,
     View,
 )
@@ -35,9 +35,9 @@ __all__ = [
     "SPLITS",
     "Identity",
     "Light",
+    "PeopleSettings",
     "Room",
     "Scene",
-    "Settings",
     "Split",
     "View",
     "identity_number",
@@ -75,7 +75,7 @@ _FURNITURE = (
 _PANEL = ("collage", "checker", "dots", "books")
 
 
-def _rng(settings: Settings, split: Split, *rest: int) -> np.random.Generator:
+def _rng(settings: PeopleSettings, split: Split, *rest: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, SPLITS.index(split), *rest])
 
 
@@ -85,7 +85,7 @@ def texture_bank(seed: int, split: Split) -> TextureBank:
     return TextureBank(np.random.default_rng([seed, SPLITS.index(split), _BANK]))
 
 
-def scene_texels(settings: Settings, split: Split) -> Array:
+def scene_texels(settings: PeopleSettings, split: Split) -> Array:
     """Return all textures that scenes of a split refer to, (n, SIZE, SIZE, 3) uint8.
 
     The studio stays the same for all splits: its textures, those of training, follow the split's.
@@ -106,7 +106,7 @@ def identity_number(split: Split, index: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def sample_identity(settings: Settings, split: Split, number: int) -> Identity:
+def sample_identity(settings: PeopleSettings, split: Split, number: int) -> Identity:
     """Draw a person; shapes are drawn around the baked adults that belong to the split."""
     rng = _rng(settings, split, _IDENTITY, number)
     bank = texture_bank(settings.seed, split)
@@ -153,7 +153,7 @@ def _sample_plain(rng: np.random.Generator, background: Background) -> Array:
     return rng.uniform(0.86, 1.0) - rng.uniform(0, 0.1, 3)
 
 
-def sample_scene(settings: Settings, split: Split, index: int) -> Scene:
+def sample_scene(settings: PeopleSettings, split: Split, index: int) -> Scene:
     """Draw item `index` of a split, apart from its room."""
     number = identity_number(split, index)
     pose = _rng(settings, split, _POSE, index)
@@ -175,7 +175,7 @@ def sample_scene(settings: Settings, split: Split, index: int) -> Scene:
     )
 
 
-def _turn(settings: Settings, split: Split, index: int) -> float:
+def _turn(settings: PeopleSettings, split: Split, index: int) -> float:
     """Return how far the studio is turned under the person of item `index`, radians."""
     view = _sample_view(_rng(settings, split, _VIEW, index))
     return studio_turn(view, _rng(settings, split, _CAMERA, index))
@@ -193,7 +193,7 @@ def _furniture_place(
     return (radius * math.cos(angle), radius * math.sin(angle)), half
 
 
-def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) -> Room:
+def sample_room(settings: PeopleSettings, split: Split, index: int, attempt: int = 0) -> Room:
     """Draw the room of item `index`.
 
     Args:
@@ -215,7 +215,7 @@ def sample_room(settings: Settings, split: Split, index: int, attempt: int = 0) 
 
 
 @cache
-def _studio_room(settings: Settings) -> Room:
+def _studio_room(settings: PeopleSettings) -> Room:
     return _draw_room(_rng(settings, "train", _ROOM), texture_bank(settings.seed, "train"))
 
 

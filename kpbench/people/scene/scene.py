@@ -14,7 +14,7 @@ Background = Literal["room", "grey", "light"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class PeopleSettings:
     """What distinguishes one data set from another, besides its size.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Evaluators of DeepFashion and Taichi, and of the rendered people in their roles."""
+"""Rules of bodies: DeepFashion's and Taichi's, and those of the rendered people."""
 
 from __future__ import annotations
 
