@@ -1,1 +1,1 @@
-"""Measurements that are run on demand, from a checkout of this repository."""
+"""Measurements of speed that are run on demand, from a checkout of this repository."""

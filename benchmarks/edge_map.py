@@ -32,8 +32,9 @@ def compare(k: int, batch: int, device: Device, repeats: int) -> dict[str, Any]:
     """Time both on random points and weights, in turn, and measure their memory on a GPU."""
     import torch
 
-    from kpbench.nn import edge_ends, edge_map, edge_map_reference
+    from kpbench.nn import edge_ends, edge_map
     from kpbench.speed.timing import ratio, rounds, timing
+    from tests.nn.reference import edge_map_reference
 
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(batch, k, 2, generator=generator).to(device).requires_grad_()

@@ -1,227 +1,254 @@
-"""Measure on one GPU all that is measured on GPUs, into one folder.
+"""Measure on one GPU all speeds that are measured on GPUs, into one folder.
 
     python benchmarks/gpu.py OUT --checkout AutoLink
+    python benchmarks/gpu.py OUT --part against_autolink --part throughput --checkout AutoLink
     python benchmarks/gpu.py OUT --part sweep
     python benchmarks/gpu.py OUT --part other_methods --part rendering --part tests
 
-Each of these ends within ten minutes, for a machine that is lent for no longer; the first has time
-for the parts that matter most. Every part has a time limit of its own (the last one gets all that
-is left), keeps figures as they come, and leaves the others alone when it fails or runs out of time.
-OUT then holds `summary.json` (what ran, how it ended and in what time), `log.txt` (all that was
-printed), the files of figures, and `everything.tar.gz` (all of these in one file, written anew
-after each part).
+The first is `--part essentials`: what matters most, in eight minutes, imports and compilation
+included. Each of the others ends within ten. It runs from a checkout, installed or not, and says
+first which packages it needs. Where no GPU is at hand it says what it would measure, and stops.
+
+Every part has a time budget of its own, gets what those before it did not need, keeps figures as
+they come, and leaves the others alone when it fails or runs out of time. OUT then holds
+`summary.json` (how each part ended, in what time, and its figures; written anew after each part),
+`log.txt` (all that was printed), the files of figures, and `everything.tar.gz` (all of these).
 """
 
 from __future__ import annotations
 
-import json
-import os
+import argparse
 import signal
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Annotated
+from typing import NoReturn
 
-import typer
+if __name__ == "__main__":  # run by its path, not as a module
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROOT = Path(__file__).resolve().parents[1]
-ARCHIVE = "everything.tar.gz"
-MINUTES = 9.5
-"""Of a call: less than the ten for which a machine may be lent."""
-GRACE = 5.0
-"""Seconds that a part has to end when its time is over."""
-TESTS = ("test_nn_*.py", "test_training*.py", "test_people_r*.py", "test_people_dataset.py")
-"""Those whose code has a path of its own on CUDA."""
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from benchmarks.packages import GIVEN, download, missing, needed
+from benchmarks.parts import ARCHIVE, Part, run_all, say
+from benchmarks.uninstalled import ROOT, importable
+
+HERE = Path(__file__).resolve().parent
+ESSENTIALS = "essentials"
+MINUTES, ESSENTIAL_MINUTES = 9.5, 7.7
+"""Of a call: less than the ten for which a machine may be lent, and less than eight."""
+ROOMS = ("nn", "training", "speed", "people")
+"""Of the tests: those whose code has a path of its own on CUDA."""
+PROBE = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
+PROBE_SECONDS = 60.0
+ON_GPU = ("--device", "cuda")
 
 
-@dataclass(frozen=True)
-class Part:
-    """One measurement.
+def essentials(out: Path, checkout: Path | None) -> list[Part]:
+    """Return what matters most, in order: in one call, each with the time that it has at least.
 
-    Attributes:
-        name: of the part.
-        words: arguments of the Python interpreter.
-        limit: seconds.
+    Args:
+        out: folder of the figures.
+        checkout: of AutoLink; without it kpbench is measured alone.
     """
+    beside = "kpbench alone" if checkout is None else "the official AutoLink code beside kpbench's"
+    official = () if checkout is None else ("--checkout", str(checkout))
 
-    name: str
-    words: tuple[str, ...]
-    limit: float
+    def row(name: str, what: str, limit: float, words: tuple[str, ...] = ()) -> Part:
+        figures = f"{name}.json"
+        script = (str(HERE / "essentials.py"), name, *ON_GPU, *words)
+        return Part(name, what, (*script, "--json", str(out / figures)), limit, figures)
+
+    return [
+        row(
+            "training_step",
+            f"AutoLink's training step, {beside}: batch 64, 128 px, K 16, VGG-16 at 224 px with "
+            "random weights; images/s, share of the measured bf16 peak",
+            160,
+            official,
+        ),
+        row(
+            "edge_map",
+            f"the edge map forward and backward, {beside}; beside its formula at K 16 and 32",
+            45,
+            official,
+        ),
+        row("detector", f"the detector forward, {beside}", 35, official),
+        row("test_loop", f"the test loop from memory, 7,744 images, {beside}", 55, official),
+        row("quick_training", "the score of a quick training, on CUDA and on the CPU", 90),
+        Part(
+            "cuda_tests",
+            "the tests of what runs on CUDA alone",
+            (*_pytest(ROOMS), "-k", "cuda or gpu or triton"),
+            55,
+            needs=("pytest", "hypothesis"),
+        ),
+    ]
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a part ended.
-
-    Attributes:
-        name: of the part.
-        ended: "ok", "failed with CODE", "out of time" or "no time left".
-        seconds: that it took.
-    """
-
-    name: str
-    ended: str
-    seconds: float
-
-
-def parts(out: Path, checkout: Path | None) -> list[Part]:
-    """Return what is measured, in order; the last ones go without when time is short.
+def others(out: Path, checkout: Path | None) -> list[Part]:
+    """Return what is measured by calls of its own.
 
     Args:
         out: folder of the figures.
         checkout: of AutoLink; without it the comparison ends by saying how to get one.
     """
-    here = Path(__file__).parent
-    on_gpu = ("--device", "cuda")
     speed = (
-        *("-m", "kpbench", "throughput", "--recipe", "paper", *on_gpu),
+        *("-m", "kpbench", "throughput", "--recipe", "paper", *ON_GPU),
         *("--precision", "bf16-mixed", "--save", str(out / "speed")),
     )
-    others = ("distill_dkp", "depth_teacher", "random_detector", "mean_shape")
-    tests = [str(path) for pattern in TESTS for path in sorted((ROOT / "tests").glob(pattern))]
+    methods = ("distill_dkp", "depth_teacher", "random_detector", "mean_shape")
+    compared, rendered = "against_autolink.json", "rendering.json"
     return [
         Part(
             "against_autolink",
+            "all parts of AutoLink beside the official code, whose results are compared first",
             (
-                *(str(here / "against_autolink.py"), str(checkout or "AutoLink"), *on_gpu),
-                *("--json", str(out / "against_autolink.json")),
+                *(str(HERE / "against_autolink.py"), str(checkout or "AutoLink"), *ON_GPU),
+                *("--json", str(out / compared)),
             ),
             345,
+            compared,
         ),
+        Part("throughput", "kpbench throughput of autolink", (*speed, "--method", "autolink"), 180),
         Part(
-            "edge_map",
-            (str(here / "edge_map.py"), *on_gpu, "--json", str(out / "edge_map.json")),
-            45,
+            "sweep",
+            "a training step of autolink for K = 8 to 64 and 64 to 256 px",
+            (*speed, "--method", "autolink", "--sweep"),
+            570,
         ),
-        Part("throughput", (*speed, "--method", "autolink"), 180),
-        Part("sweep", (*speed, "--method", "autolink", "--sweep"), 570),
         Part(
             "other_methods",
-            (*speed, *(word for name in others for word in ("--method", name))),
+            "kpbench throughput of the other methods",
+            (*speed, *(word for name in methods for word in ("--method", name))),
             380,
         ),
         Part(
             "rendering",
+            "rendering 2,048 people",
             (
-                *(str(here / "rendering.py"), "--images", "2048", *on_gpu),
-                *("--json", str(out / "rendering.json")),
+                *(str(HERE / "rendering.py"), "--images", "2048", *ON_GPU),
+                *("--json", str(out / rendered)),
             ),
             60,
+            rendered,
         ),
-        Part("tests", ("-m", "pytest", "-q", *tests), 120),
+        Part(
+            "tests",
+            "all tests of code that has a path of its own on CUDA",
+            _pytest(ROOMS),
+            120,
+            needs=("pytest", "hypothesis"),
+        ),
     ]
 
 
-def run(part: Part, log: IO[bytes], limit: float) -> Ended:
-    """Run a part and what it starts; all of it has ended when this returns.
+def _pytest(rooms: Sequence[str]) -> tuple[str, ...]:
+    """Return a run of these rooms' tests that needs no plugin of pytest and leaves no cache."""
+    options = ("-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib")
+    return ("-m", "pytest", *options, *(str(ROOT / "tests" / room) for room in rooms))
 
-    Args:
-        part: what.
-        log: gets what it prints.
-        limit: seconds.
+
+def chosen(names: Sequence[str], out: Path, checkout: Path | None) -> list[Part]:
+    """Return the parts of these names, in order of importance, or the essentials.
+
+    Raises:
+        ValueError: there is no part of that name.
     """
-    log.write(f"\n===== {part.name}: python {' '.join(part.words)}\n".encode())
-    log.flush()
-    start = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, *part.words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    first = essentials(out, checkout)
+    known = [*first, *others(out, checkout)]
+    wanted = set(names or [ESSENTIALS])
+    if unknown := sorted(wanted - {ESSENTIALS, *(part.name for part in known)}):
+        names = [ESSENTIALS, *(part.name for part in known)]
+        raise ValueError(f"no part {unknown[0]!r}; there are {', '.join(names)}")
+    if ESSENTIALS in wanted:
+        wanted |= {part.name for part in first}
+    return [part for part in known if part.name in wanted]
+
+
+def say_packages() -> bool:
+    """Say what has to be there and what is not; return whether all of it is."""
+    requirements = needed()
+    say(f"needed beyond {', '.join(GIVEN)}: {', '.join(requirements)}")
+    lacking = missing([*GIVEN, *requirements])
+    say(f"missing: {', '.join(lacking) or 'none'}")
+    say("for a machine without a network, on one that has it, and then there:")
+    say(download(requirements[name] for name in lacking or requirements if name in requirements))
+    return not lacking
+
+
+def gpu(environment: Mapping[str, str]) -> str:
+    """Return the GPU's name as PyTorch gives it; "" where it finds none."""
+    if missing(["torch"]):
+        return ""
+    probe = [sys.executable, "-c", PROBE]
     try:
-        code = process.wait(limit)
-        ended = f"failed with {code}" if code else "ok"
+        done = subprocess.run(
+            probe, env=environment, capture_output=True, text=True, timeout=PROBE_SECONDS
+        )
     except subprocess.TimeoutExpired:
-        ended = "out of time"
-    finally:
-        _stop(process)
-    return Ended(part.name, ended, round(time.monotonic() - start, 1))
+        return ""
+    return done.stdout.strip()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, which share its session."""
-    for number, wait in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(wait)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def say_plan(wanted: Sequence[Part], minutes: float) -> None:
+    """Say what would be measured, and how much time each part has."""
+    say(f"no GPU is at hand; on one this would measure, in {minutes:g} minutes at most:")
+    for part in wanted:
+        say(f"  {part.name}, {min(part.limit, 60 * minutes):.0f} s: {part.what}")
+    say("nothing was measured and nothing written")
 
 
-def run_all(wanted: Sequence[Part], out: Path, seconds: float) -> list[Ended]:
-    """Run the parts one after the other, and keep what each wrote before the next one starts.
-
-    Args:
-        wanted: the parts.
-        out: folder of the figures, those of other parts included.
-        seconds: for all of them.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + seconds
-    found: list[Ended] = []
-    before = _earlier(out / "summary.json", wanted)
-    with (out / "log.txt").open("ab") as log:
-        for part in wanted:
-            left = deadline - time.monotonic()
-            limit = left if part is wanted[-1] else min(part.limit, left)
-            ended = run(part, log, limit) if limit > 0 else Ended(part.name, "no time left", 0.0)
-            typer.echo(f"{ended.name}: {ended.ended}, {ended.seconds:.0f} s")
-            found.append(ended)
-            summary = json.dumps([*before, *(asdict(e) for e in found)], indent=1)
-            (out / "summary.json").write_text(f"{summary}\n", encoding="utf-8")
-            log.flush()
-            _pack(out)
-    return found
-
-
-def _earlier(summary: Path, wanted: Sequence[Part]) -> list[dict[str, object]]:
-    """Return how the parts ended that were run before and are not run now."""
-    with suppress(OSError, ValueError):
-        again = {part.name for part in wanted}
-        return [e for e in json.loads(summary.read_bytes()) if e["name"] not in again]
-    return []
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure; return 1 if a part did not end well, 2 if packages are missing."""
+    start = time.monotonic()
+    asked = _parsed(words)
+    out: Path = asked.out.absolute()
+    checkout = asked.checkout.absolute() if asked.checkout else None
+    try:
+        wanted = chosen(asked.part, out, checkout)
+    except ValueError as error:
+        say(f"gpu: {error}")
+        return 2
+    short = {part.name for part in wanted} <= {part.name for part in essentials(out, checkout)}
+    minutes = asked.minutes or (ESSENTIAL_MINUTES if short else MINUTES)
+    complete = say_packages()
+    with importable() as environment:
+        if not (name := gpu(environment)):
+            say_plan(wanted, minutes)
+            return 0
+        if not complete:
+            say("gpu: packages are missing, so nothing was measured")
+            return 2
+        say(f"on {name}, in {minutes:g} minutes at most")
+        signal.signal(signal.SIGTERM, _terminated)
+        left = 60 * minutes - (time.monotonic() - start)
+        found = run_all(wanted, out, environment, left)
+    say(f"all of it is in {out / ARCHIVE}")
+    return int(any(ended.ended != "ok" for ended in found))
 
 
-def _pack(out: Path) -> None:
-    partial = out / f"{ARCHIVE}.partial"
-    with tarfile.open(partial, "w:gz") as archive:
-        for path in sorted(p for p in out.rglob("*") if p.is_file()):
-            if not path.name.startswith(ARCHIVE):
-                archive.add(path, path.relative_to(out))
-    partial.replace(out / ARCHIVE)
+def _terminated(*_: object) -> NoReturn:
+    """End as after Ctrl-C: the part that runs is ended too."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
-@app.command()
-def main(
-    out: Annotated[Path, typer.Argument(help="Folder of the figures.")],
-    checkout: Annotated[
-        Path | None, typer.Option(help="Folder of the public AutoLink repository.")
-    ] = None,
-    part: Annotated[list[str] | None, typer.Option(help="Only this one; repeat.")] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="For all parts together.")] = MINUTES,
-) -> None:
-    """Measure on one GPU all that is measured on GPUs."""
-    out = out.absolute()
-    known = parts(out, checkout.absolute() if checkout else None)
-    names = [one.name for one in known]
-    if unknown := sorted(set(part or ()) - set(names)):
-        raise typer.BadParameter(f"no part {unknown[0]!r}; there are {', '.join(names)}")
-    wanted = [one for one in known if not part or one.name in part]
-    found = run_all(wanted, out, 60 * minutes)
-    typer.echo(f"all of it is in {out / ARCHIVE}")
-    raise typer.Exit(int(any(ended.ended != "ok" for ended in found)))
+def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the figures")
+    parser.add_argument("--checkout", type=_folder, help="folder of the public AutoLink repository")
+    parser.add_argument("--part", action="append", default=[], help="only this one; repeat")
+    parser.add_argument("--minutes", type=float, help="for all parts together")
+    return parser.parse_args(words)
+
+
+def _folder(name: str) -> Path:
+    if not (path := Path(name)).is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {name}")
+    return path
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(main())

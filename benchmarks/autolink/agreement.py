@@ -11,11 +11,10 @@ thousandth. VGG16 stays in float32, where it belongs, and carries its gradients 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ from benchmarks.autolink.weights import (
     thickness_from_official,
 )
 from kpbench.errors import KpbenchError
-from kpbench.nn import PerceptualLoss, edge_map, frozen_detector
+from kpbench.nn import PerceptualLoss, edge_map, for_prediction
 from kpbench.registry import load_method
 
 PIXELS, GRID = 128, 32
@@ -96,9 +95,7 @@ def autolink(n_keypoints: int, thickness: float, batch_size: int) -> tuple[Any, 
         recipe="paper",
         overrides={"thickness": thickness, "batch_size": batch_size},
     )
-    package = type(method).__module__.rpartition(".")[0]
-    training = importlib.import_module(f"{package}._autolink_training")
-    return method, training.build_model(method, n_keypoints, seed=0)
+    return method, cast(Any, method).built(n_keypoints, seed=0)
 
 
 @contextmanager
@@ -133,7 +130,7 @@ def _parts(official: Any, model: Any, thickness: float, images: Tensor) -> list[
     official.eval()
     model.eval()
     with torch.no_grad():
-        found = frozen_detector(model.detector)(images)  # what `predict` runs
+        found = for_prediction(model.detector)(images)  # what `predict` runs
         logits = official.encoder.detector.conv(images)
         keypoints = official.encoder({"img": images})["keypoints"]
     points = points_from_official(keypoints, GRID)
@@ -175,7 +172,7 @@ def _step(official: Any, model: Any, images: Tensor) -> list[Agreement]:
     loss = official.vgg_loss(theirs["img"].float(), images)
     loss.backward()
     detection = model.detector(doubled)
-    completed = model.reconstruct(
+    completed = model.complete(
         theirs["damaged_img"],  # the same holes; nothing more is hidden
         torch.ones_like(doubled[:, :1]),
         detection._replace(
@@ -183,7 +180,8 @@ def _step(official: Any, model: Any, images: Tensor) -> list[Agreement]:
         ),
         thickness_from_official(official.hparams.thick, PIXELS),
     )
-    our_loss = PerceptualLoss("vgg16").to(images.device)(completed.float(), images)
+    perceptual = PerceptualLoss("vgg16").to(images.device)
+    our_loss = perceptual(completed.float(), perceptual.wanted(images))
     our_loss.backward()
     gradients = {n: p.grad for n, p in official.named_parameters() if p.grad is not None}
     return [

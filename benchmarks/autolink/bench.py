@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from benchmarks.autolink.training import (
     ready,
 )
 from kpbench.api import EvaluationProtocol
-from kpbench.nn import edge_ends, edge_map, frozen_detector
+from kpbench.nn import edge_ends, edge_map, for_prediction
 from kpbench.running.provenance import collect
 from kpbench.speed.timing import Call, ratio, rounds, timing
+from kpbench.speed.training import fitted
 
 WORKERS = {"train": 8, "test": 6}
 """Processes of the official data loaders, by default of its command lines."""
@@ -62,9 +63,9 @@ class Amount:
 
 @dataclass(frozen=True)
 class Bench:
-    """Both sides on one folder of frames."""
+    """Both sides on one folder of frames, or kpbench alone where the official code is None."""
 
-    official: Official
+    official: Official | None
     amount: Amount
     protocol: EvaluationProtocol
     tree: Path
@@ -76,7 +77,12 @@ class Bench:
         return self.amount.plan
 
     def model(self) -> Any:
-        """Return an official model with fresh random weights, always the same, on the device."""
+        """Return an official model with fresh random weights, always the same, on the device.
+
+        None without the official code.
+        """
+        if self.official is None:
+            return None
         case = self.plan.case
         torch.manual_seed(0)
         model = self.official.model(
@@ -88,13 +94,17 @@ class Bench:
         return model.to(self.plan.device)
 
     def data(self, use: str) -> Any:
-        """Return the official data module, for "train" or "test"."""
+        """Return the official data module, for "train" or "test"; None without that code."""
+        if self.official is None:
+            return None
         workers = min(WORKERS[use], int(collect("cpu")["cores"] or 1))
         batch = TEST_BATCH if use == "test" else self.plan.case.batch
         return self.official.data(self.tree, batch_size=batch, workers=workers)
 
     def ours(self, model: Any) -> Ours:
-        """Return kpbench's side with the weights of an official model."""
+        """Return kpbench's side with the weights of an official model, or of a first step."""
+        if model is None:
+            return Ours(fitted(self.plan.case, None), self.protocol)
         method = same_weights(model, self.plan.case.configured(), self.plan.device)
         return Ours(method, self.protocol)
 
@@ -110,38 +120,42 @@ class Bench:
             self.say(f"{a.what}: {a.difference:.1e} apart {'' if a.holds else 'DISAGREES'}".strip())
         return found
 
-    def parts(self) -> Iterator[Row]:
-        """Time edge map and detector alone, with their inputs on the device."""
-        self.say("timing edge map and detector")
+    def edge_map(self) -> Row:
+        """Time the edge map alone, with its inputs on the device."""
+        self.say("timing the edge map")
         batch = self.plan.case.batch
-        yield self._row("edge map, forward and backward", batch, self._edge_maps())
+        return self._row("edge map, forward and backward", batch, self._edge_maps())
+
+    def detector(self) -> Row:
+        """Time the detector alone, with its images on the device."""
+        self.say("timing the detector")
+        calls = self._detectors()
         with torch.inference_mode():
-            detector = self._row("detector, forward", batch, self._detectors())
-        yield detector
+            return self._row("detector, forward", self.plan.case.batch, calls)
 
     def _edge_maps(self) -> dict[str, Call]:
         case, device = self.plan.case, self.plan.device
-        decoder, k = self.model().decoder, case.n_keypoints
+        model, k = self.model(), case.n_keypoints
         keypoints = torch.rand(case.batch, k, 2, device=device, requires_grad=True)
         weights = torch.rand(len(edge_ends(k)[0]), device=device, requires_grad=True)
         upstream = torch.rand(case.batch, 1, PIXELS, PIXELS, device=device)
 
         def official() -> None:
             with float16(device):
-                drawn = decoder.rasterize(2 * keypoints - 1, PIXELS)
-            torch.autograd.grad(drawn, [keypoints, decoder.skeleton_scalar], upstream)
+                drawn = model.decoder.rasterize(2 * keypoints - 1, PIXELS)
+            torch.autograd.grad(drawn, [keypoints, model.decoder.skeleton_scalar], upstream)
 
         def ours() -> None:
             drawn = edge_map(keypoints, weights, (PIXELS, PIXELS), case.params["thickness"])
             torch.autograd.grad(drawn, [keypoints, weights], upstream)
 
-        return {"official": official, "ours": ours}
+        return self._sides(official, ours)
 
     def _detectors(self) -> dict[str, Call]:
         case, device = self.plan.case, self.plan.device
-        model = self.model().eval()
+        model = self.model()
         method: Any = self.ours(model).method
-        detector = frozen_detector(method.detector())  # what `predict` runs
+        detector = for_prediction(method.fitted())  # what `predict` runs
         images = torch.rand(case.batch, 3, PIXELS, PIXELS, device=device) * 2 - 1
 
         def official() -> None:
@@ -151,13 +165,20 @@ class Bench:
         def ours() -> None:
             detector(images)
 
-        return {"official": official, "ours": ours}
+        if model is not None:
+            model.eval()
+        return self._sides(official, ours)
+
+    def _sides(self, official: Call, ours: Call) -> dict[str, Call]:
+        """Return what is timed in turn."""
+        return {"ours": ours} if self.official is None else {"official": official, "ours": ours}
 
     def step(self) -> tuple[Row, Steps]:
         """Time training steps with images that are ready."""
         self.say("timing training steps, images ready")
         case = self.plan.case
-        training = OfficialTraining(self.model(), self.plan.device)
+        model = self.model()
+        training = None if model is None else OfficialTraining(model, self.plan.device)
         found = compare_steps(self.plan, training, ready(case), case.training_set())
         return self._said(_step_row("training step", case.batch, found, 4.0)), found
 
@@ -171,27 +192,31 @@ class Bench:
         found = compare_steps(once, training, from_loader(loader), discovery)
         return self._said(_step_row("training step, fed from disk", self.plan.case.batch, found))
 
-    def loops(self) -> Iterator[Row]:
-        """Time the test loop from disk and from memory."""
-        self.say("timing the test loop")
-        device, model = self.plan.device, self.model()
+    def loop_from_disk(self) -> Row:
+        """Time the test loop with frames from disk."""
+        self.say("timing the test loop from disk")
+        model, data = self.model(), self.data("test")
+        loaders = [] if data is None else data.test_dataloader()
+        calls = self._sides(
+            lambda: official_loop(model, loaders, self.plan.device), self.ours(model).from_disk
+        )
+        return self._loop("test loop from disk", calls, 10.0)
+
+    def loop_from_memory(self) -> Row:
+        """Time the test loop with frames that were read before."""
+        self.say("timing the test loop from memory")
+        model, data = self.model(), self.data("test")
         ours = self.ours(model)
-        loaders = self.data("test").test_dataloader()
-        from_disk: dict[str, Call] = {
-            "official": lambda: official_loop(model, loaders, device),
-            "ours": ours.from_disk,
-        }
+        splits = ours.in_memory()
+        batches = [] if data is None else in_memory(data.test_dataloader())
+        calls = self._sides(
+            lambda: official_loop(model, batches, self.plan.device), lambda: ours.on(splits)
+        )
+        return self._loop("test loop from memory", calls, 3.0)
+
+    def _loop(self, what: str, calls: dict[str, Call], target: float) -> Row:
         splits = self.protocol.splits("paper")
         images = len(splits.regression) + len(splits.test)
-        yield self._loop("test loop from disk", images, from_disk, 10.0)
-        splits, batches = ours.in_memory(), in_memory(loaders)
-        from_memory: dict[str, Call] = {
-            "official": lambda: official_loop(model, batches, device),
-            "ours": lambda: ours.on(splits),
-        }
-        yield self._loop("test loop from memory", images, from_memory, 3.0)
-
-    def _loop(self, what: str, images: int, calls: dict[str, Call], target: float) -> Row:
         # by the clock of the CPU: both sides end with a number there
         warmup = 1 if self.plan.device == "cuda" else 0
         times = rounds(calls, "cpu", warmup=warmup, repeats=self.amount.loops)
@@ -229,11 +254,14 @@ def _as_if_trained(model: Any) -> None:
 
 
 def _row(what: str, images: int, times: Any, target: float | None = None) -> Row:
-    official, ours = times["official"], times["ours"]
-    median = ratio(official, ours).median
-    return Row(what, images, timing(official), timing(ours), median, target)
+    ours = times["ours"]
+    if "official" not in times:
+        return Row(what, images, None, timing(ours), None, target)
+    official = times["official"]
+    return Row(what, images, timing(official), timing(ours), ratio(official, ours).median, target)
 
 
 def _step_row(what: str, images: int, steps: Steps, target: float | None = None) -> Row:
-    times = steps.official, steps.ours
-    return Row(what, images, *times, times[0].median_ms / times[1].median_ms, target)
+    official, ours = steps.official, steps.ours
+    times = None if official is None else official.median_ms / ours.median_ms
+    return Row(what, images, official, ours, times, target)

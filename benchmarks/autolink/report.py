@@ -23,24 +23,33 @@ class Row:
     Attributes:
         what: was timed.
         images: that it took in.
-        official: time of the official code.
+        official: time of the official code; None where it is not at hand.
         ours: time of kpbench.
-        ratio: how many times as long the official code takes.
+        ratio: how many times as long the official code takes; None where it is not at hand.
         target: the ratio aimed at on a GPU, or None.
     """
 
     what: str
     images: int
-    official: Timing
+    official: Timing | None
     ours: Timing
-    ratio: float
+    ratio: float | None
     target: float | None = None
 
     @property
     def summary(self) -> str:
         """In one line."""
-        official, ours = duration(self.official.median_ms), duration(self.ours.median_ms)
+        ours = duration(self.ours.median_ms)
+        if self.official is None:
+            return f"{self.what}: kpbench {ours}; the official code is not at hand"
+        official = duration(self.official.median_ms)
         return f"{self.what}: official {official}, kpbench {ours}, {self.ratio:.1f} x"
+
+    @property
+    def images_per_s(self) -> dict[str, float | None]:
+        """Of both sides."""
+        times = {"official": self.official, "kpbench": self.ours}
+        return {name: None if t is None else _rate(t, self.images) for name, t in times.items()}
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,10 @@ class Report:
         found = asdict(self)
         for a in found["agreement"]:
             a["difference"] = a["difference"] if math.isfinite(a["difference"]) else None
-        found["rows"] = [{**asdict(row), "device": self.setting["device"]} for row in self.rows]
+        device = self.setting["device"]
+        found["rows"] = [
+            {**asdict(row), "images_per_s": row.images_per_s, "device": device} for row in self.rows
+        ]
         return found
 
     def markdown(self) -> str:
@@ -134,7 +146,8 @@ def _speed(rows: Sequence[Row], device: str) -> str:
     table = []
     for row in rows:
         ratios = {name: NOT_MEASURED for name in DEVICES}
-        ratios[device] = f"{row.ratio:.1f} x"
+        if row.ratio is not None:
+            ratios[device] = f"{row.ratio:.1f} x"
         target = f"{row.target:g} x" if row.target else ""
         table.append(
             (
@@ -147,10 +160,15 @@ def _speed(rows: Sequence[Row], device: str) -> str:
     return _table(table, (*head, "ratio, CPU", "ratio, GPU", "target, GPU"))
 
 
-def _time(time: Timing, row: Row) -> str:
-    rate = 1000 * row.images / time.median_ms
+def _rate(time: Timing, images: int) -> float:
+    return 1000 * images / time.median_ms
+
+
+def _time(time: Timing | None, row: Row) -> str:
+    if time is None:
+        return NOT_MEASURED
     spread = f"{duration(time.p05_ms)} to {duration(time.p95_ms)}"
-    return f"{duration(time.median_ms)} ({spread}), {short(rate)} images/s"
+    return f"{duration(time.median_ms)} ({spread}), {short(_rate(time, row.images))} images/s"
 
 
 def duration(ms: float) -> str:

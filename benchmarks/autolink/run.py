@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ from typing import Any
 from benchmarks.autolink.bench import Amount, Bench, Say
 from benchmarks.autolink.checkout import STUBBED, Checkout, imported
 from benchmarks.autolink.inference import packed
-from benchmarks.autolink.report import Convolutions, Report
+from benchmarks.autolink.report import Convolutions, Report, Row
 from benchmarks.autolink.training import Flop, Plan, Steps, official_flop, our_flop
 from benchmarks.autolink.tree import write_tree
-from kpbench.nn.fast import plain
 from kpbench.running.provenance import collect, now
 from kpbench.speed.peak import arithmetic_of, measure_peak
 from kpbench.speed.record import Peak
@@ -37,6 +36,27 @@ DIFFERENCES = (
 )
 
 
+@contextmanager
+def opened(checkout: Checkout | None, amount: Amount, say: Say) -> Iterator[tuple[Bench, Report]]:
+    """Yield the bench, on frames in a temporary folder, and the report to which rows are added.
+
+    Args:
+        checkout: the official code; None to time kpbench alone.
+        amount: how much.
+        say: told what is being done.
+
+    Raises:
+        InvalidInputError: the checkout cannot be used.
+    """
+    with ExitStack() as stack:
+        random = stack.enter_context(random_weights_where_missing())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kpbench-")))
+        official = stack.enter_context(imported(checkout)) if checkout else None
+        protocol = stack.enter_context(packed(folder / "human36m", folder / "cache"))
+        bench = Bench(official, amount, protocol, folder / "human36m", say)
+        yield bench, Report(_setting(checkout, amount, random), DIFFERENCES, ())
+
+
 def compare(checkout: Checkout, amount: Amount, say: Say, keep: Callable[[Report], None]) -> Report:
     """Measure everything, also when the two sides disagree, which the report says.
 
@@ -49,48 +69,51 @@ def compare(checkout: Checkout, amount: Amount, say: Say, keep: Callable[[Report
     Raises:
         InvalidInputError: the checkout cannot be used.
     """
-    with ExitStack() as stack:
-        random = stack.enter_context(random_weights_where_missing())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kpbench-")))
-        official = stack.enter_context(imported(checkout))
-        protocol = stack.enter_context(packed(folder / "human36m", folder / "cache"))
-        say("writing frames")
-        write_tree(folder / "human36m", amount.copies)
-        bench = Bench(official, amount, protocol, folder / "human36m", say)
-        for report in measured(bench, _setting(checkout, amount, random)):
+    with opened(checkout, amount, say) as (bench, empty):
+        write_frames(bench)
+        for report in measured(bench, empty):
             keep(report)
         return report
 
 
-def measured(bench: Bench, setting: dict[str, Any]) -> Iterator[Report]:
+def write_frames(bench: Bench) -> None:
+    """Write what the test loop and a training from disk read."""
+    bench.say("writing frames")
+    write_tree(bench.tree, bench.amount.copies)
+
+
+def measured(bench: Bench, report: Report) -> Iterator[Report]:
     """Yield the report each time that it has grown: what matters most first, what is slow last."""
-    report = Report(setting, DIFFERENCES, bench.agreement())
-    yield report
-    for row in bench.parts():
-        yield (report := report.with_row(row))
+    yield (report := replace(report, agreement=bench.agreement()))
+    for measure in (bench.edge_map, bench.detector):
+        yield (report := report.with_row(measure()))
     row, at_rest = bench.step()
-    setting = {**setting, "training threads on the CPU": at_rest.threads}
-    yield (report := replace(report, setting=setting).with_row(row))
-    for row in bench.loops():
-        yield (report := report.with_row(row))
-    yield (report := report.with_row(bench.step_from_disk()))
+    yield (report := with_step(report, row, at_rest))
+    for measure in (bench.loop_from_disk, bench.loop_from_memory, bench.step_from_disk):
+        yield (report := report.with_row(measure()))
+    yield with_shares(report, bench, at_rest)
+
+
+def with_step(report: Report, row: Row, steps: Steps) -> Report:
+    """Return a report that holds the training step too."""
+    setting = {**report.setting, "training threads on the CPU": steps.threads}
+    return replace(report, setting=setting).with_row(row)
+
+
+def with_shares(report: Report, bench: Bench, steps: Steps) -> Report:
+    """Return a report that says how much of the device's arithmetic the steps used."""
     bench.say("counting operations")
-    peak = _peak(bench.plan, at_rest.threads)
-    yield replace(
-        report, convolutions=_shares(bench, at_rest, peak), peak=peak.model_dump(mode="json")
-    )
+    peak = _peak(bench.plan, steps.threads)
+    shares = _shares(bench, steps, peak)
+    return replace(report, convolutions=shares, peak=peak.model_dump(mode="json"))
 
 
 def _shares(bench: Bench, steps: Steps, peak: Peak) -> list[Convolutions]:
     case = bench.plan.case
-    with plain():
-        recipe = our_flop(case)
-    ours = steps.ours.median_ms
-    sides = (
-        ("official", official_flop(bench.model().cpu()), steps.official.median_ms),
-        ("kpbench, of the recipe", recipe, ours),
-        ("kpbench, as computed", our_flop(case), ours),
-    )
+    sides = [("kpbench, as computed", our_flop(case), steps.ours.median_ms)]
+    if steps.official is not None:
+        flop = official_flop(bench.model().cpu())
+        sides.insert(0, ("official", flop, steps.official.median_ms))
     return [_convolutions(side, flop, case.batch, ms, peak) for side, flop, ms in sides]
 
 
@@ -117,7 +140,7 @@ def _peak(plan: Plan, threads: int) -> Peak:
     )
 
 
-def _setting(checkout: Checkout, amount: Amount, random: Sequence[str]) -> dict[str, Any]:
+def _setting(checkout: Checkout | None, amount: Amount, random: Sequence[str]) -> dict[str, Any]:
     case = amount.plan.case
     machine = collect(case.device)
     return {
@@ -125,7 +148,9 @@ def _setting(checkout: Checkout, amount: Amount, random: Sequence[str]) -> dict[
         "device": case.device,
         "hardware": {"gpu": machine["gpu"], "cpu": machine["cpu"], "cores": machine["cores"]},
         "versions": {**machine["packages"], "python": machine["python"]},
-        "official code": {"commit": checkout.commit or "unknown", "sha256": checkout.digest},
+        "official code": "not given, so not measured"
+        if checkout is None
+        else {"commit": checkout.commit or "unknown", "sha256": checkout.digest},
         "kpbench commit": machine["commit"],
         "shapes": {
             "batch": case.batch,

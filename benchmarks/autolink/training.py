@@ -77,21 +77,27 @@ def float16(device: Device) -> torch.autocast:
 
 @dataclass(frozen=True)
 class Steps:
-    """Milliseconds a step on both sides, and the CPU threads that both had."""
+    """Milliseconds a step on both sides, and the CPU threads that both had.
 
-    official: Timing
+    The official ones are None where the official code is not at hand.
+    """
+
+    official: Timing | None
     ours: Timing
     threads: int
 
 
 def compare_steps(
-    plan: Plan, official: OfficialTraining, batches: Callable[[], Iterator[Batch]], images: ImageSet
+    plan: Plan,
+    official: OfficialTraining | None,
+    batches: Callable[[], Iterator[Batch]],
+    images: ImageSet,
 ) -> Steps:
     """Time both sides in turn.
 
     Args:
         plan: how much.
-        official: to be trained.
+        official: to be trained; None to time kpbench alone.
         batches: starts the official data loader, or repeats a batch that is ready.
         images: what kpbench trains on, by `fit` and with the published number of steps, of which
             the first are timed.
@@ -106,9 +112,10 @@ def compare_steps(
             train(plan.case, None, images, clock)
         ours += clock.windows()[1].tolist()
         threads = clock.threads
-        with torch_threads(threads):
-            theirs += _official(plan, official, batches())
-    return Steps(timing(np.array(theirs)), timing(np.array(ours)), threads)
+        if official is not None:
+            with torch_threads(threads):
+                theirs += _official(plan, official, batches())
+    return Steps(timing(np.array(theirs)) if theirs else None, timing(np.array(ours)), threads)
 
 
 def _official(plan: Plan, official: OfficialTraining, batches: Iterator[Batch]) -> list[float]:
@@ -168,7 +175,7 @@ def official_flop(model: Any) -> Flop:
 
 
 def our_flop(case: Case) -> Flop:
-    """Count kpbench's step, a training of one step, on the CPU; without speed-ups in `plain`."""
+    """Count kpbench's step, a training of one step, on the CPU."""
     method = case.configured(batch_size=_COUNTED, steps=1)
     context = FitContext("cpu", "32-true", case.recipe)
     images = case.images(_COUNTED, method.needs)

@@ -11,8 +11,6 @@ import math
 import os
 import subprocess
 import sys
-import tarfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -26,7 +24,7 @@ import torch
 from typer.testing import CliRunner
 
 import kpbench.nn
-from benchmarks import against_autolink, edge_map, gpu, rendering
+from benchmarks import against_autolink, edge_map, rendering
 from benchmarks.autolink import agreement as agreeing
 from benchmarks.autolink import bench as benching
 from benchmarks.autolink import inference, training, weights
@@ -45,13 +43,15 @@ from benchmarks.autolink.weights import (
     thickness_from_official,
 )
 from kpbench.errors import InvalidInputError, KpbenchError, MissingDataError
-from kpbench.nn import edge_ends, edge_map_reference
-from kpbench.nn.fast import cpu_threads, is_plain, plain
+from kpbench.nn import edge_ends
+from kpbench.nn.fast import cpu_threads
 from kpbench.scoring.named import get_evaluator
 from kpbench.speed.record import Peak, Spread
 from kpbench.speed.timing import Timing, random_weights_where_missing
 from kpbench.speed.training import Case
 from tests.conftest import Install
+from tests.nn import reference
+from tests.nn.reference import edge_map_reference
 from tests.speed.test_measure import CASE, FORWARD, convolves
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -296,11 +296,27 @@ def took(ms: float) -> Timing:
 
 def test_a_ratio_is_official_over_ours() -> None:
     step = benching._step_row("s", 4, training.Steps(took(80.0), took(20.0), 1), 3.0)
+    assert step.official is not None
     assert (step.official.median_ms, step.ours.median_ms, step.ratio) == (80, 20, 4)
     row = benching._row("x", 4, {"official": np.array([80.0]), "ours": np.array([20.0])}, 3.0)
+    assert row.official is not None
     assert (row.official.median_ms, row.ours.median_ms, row.ratio) == (80, 20, 4)
+    assert row.images_per_s == {"official": 50, "kpbench": 200}
     assert (row.images, row.target, step.images, step.target) == (4, 3, 4, 3)
     assert row.summary == "x: official 80 ms, kpbench 20 ms, 4.0 x"
+
+
+def test_without_the_official_code_nothing_is_said_of_it() -> None:
+    step = benching._step_row("s", 4, training.Steps(None, took(20.0), 1), 3.0)
+    row = benching._row("s", 4, {"ours": np.array([20.0])}, 3.0)
+    for alone in (step, replace(row, ours=took(20.0))):
+        assert alone == Row("s", 4, None, took(20.0), None, 3.0)
+    assert row.images_per_s == {"official": None, "kpbench": 200}
+    assert row.summary == "s: kpbench 20 ms; the official code is not at hand"
+    found = replace(report("cpu"), rows=[row])
+    line = next(line for line in found.markdown().splitlines() if line.startswith("| s "))
+    assert [cell.strip() for cell in line.strip("|").split("|")][4:6] == ["not measured"] * 2
+    assert found.as_dict()["rows"][0]["official"] is None
 
 
 PEAK = Peak(
@@ -325,9 +341,7 @@ def test_convolutions_of_a_step_as_shares_of_the_peak() -> None:
 def test_each_side_is_counted_and_divided_by_its_own_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        comparing, "our_flop", lambda _: training.Flop(9e9, 8e9 if is_plain() else 4e9)
-    )
+    monkeypatch.setattr(comparing, "our_flop", lambda _: training.Flop(9e9, 4e9))
     monkeypatch.setattr(comparing, "official_flop", lambda model: training.Flop(model, 6e9))
     bench: Any = SimpleNamespace(
         plan=SimpleNamespace(case=SimpleNamespace(batch=64)),
@@ -335,9 +349,11 @@ def test_each_side_is_counted_and_divided_by_its_own_time(
     )
     steps = training.Steps(took(200.0), took(100.0), 1)
     found = comparing._shares(bench, steps, PEAK)
-    assert [c.side for c in found] == ["official", "kpbench, of the recipe", "kpbench, as computed"]
-    assert [c.gflop_in_all for c in found] == [7, 9, 9]
-    assert [c.tflops for c in found] == pytest.approx([1.92, 5.12, 2.56])
+    assert [c.side for c in found] == ["official", "kpbench, as computed"]
+    assert [c.gflop_in_all for c in found] == [7, 9]
+    assert [c.tflops for c in found] == pytest.approx([1.92, 2.56])
+    [alone] = comparing._shares(bench, replace(steps, official=None), PEAK)
+    assert alone == found[1]
 
 
 def test_operations_are_counted_an_image() -> None:
@@ -366,8 +382,6 @@ def test_a_whole_step_is_counted_on_both_sides(install: Install) -> None:
     assert training.official_flop(Model()) == training.Flop(whole, whole)
     convolves(install)
     assert training.our_flop(CASE) == training.Flop(2 * FORWARD, 2 * FORWARD)
-    with plain():
-        assert training.our_flop(CASE) == training.Flop(4 * FORWARD, 4 * FORWARD)
 
 
 def test_official_keypoints_are_scored_at_their_place_in_the_image(
@@ -431,14 +445,20 @@ class Grows:
     def agreement(self) -> list[Agreement]:
         return [Agreement("edge map", 1e-6, 1e-4)]
 
-    def parts(self) -> Iterator[Row]:
-        yield from (self.row("edge map"), self.row("detector"))
+    def edge_map(self) -> Row:
+        return self.row("edge map")
+
+    def detector(self) -> Row:
+        return self.row("detector")
 
     def step(self) -> tuple[Row, training.Steps]:
         return self.row("step"), training.Steps(took(80.0), took(20.0), 7)
 
-    def loops(self) -> Iterator[Row]:
-        yield self.row("loop")
+    def loop_from_disk(self) -> Row:
+        return self.row("loop from disk")
+
+    def loop_from_memory(self) -> Row:
+        return self.row("loop from memory")
 
     def step_from_disk(self) -> Row:
         raise KpbenchError("the disk is gone")
@@ -452,9 +472,10 @@ def test_the_report_is_kept_after_each_row() -> None:
     bench: Any = Grows()
     kept: list[Report] = []
     with pytest.raises(KpbenchError, match="the disk is gone"):
-        for grown in comparing.measured(bench, {"device": "cpu"}):
+        for grown in comparing.measured(bench, Report({"device": "cpu"}, (), ())):
             kept.append(grown)
-    wanted = ["edge map", "detector", "step", "loop"]
+    wanted = ["edge map", "detector", "step", "loop from disk", "loop from memory"]
+    assert [len(found.agreement) for found in kept] == [1] * 6
     assert [[row.what for row in found.rows] for found in kept] == [
         wanted[:n] for n in range(len(wanted) + 1)
     ]
@@ -474,6 +495,7 @@ def test_both_sides_take_turns_with_the_threads_of_the_published_batch() -> None
     found = training.compare_steps(plan, official, batches, case.training_set())
     assert threads == [found.threads] * 6
     assert found.threads == cpu_threads(64, 64 * 64)
+    assert found.official is not None
     assert (found.official.repeats, found.ours.repeats) == (4, 2)
     assert found.ours.median_ms > 0
     assert torch.get_num_threads() == before
@@ -605,8 +627,8 @@ def test_the_edge_map_is_compared_with_its_formula(monkeypatch: pytest.MonkeyPat
     gradients: list[Any] = []
     differentiate = torch.autograd.grad
 
-    def noted(name: str) -> Any:
-        draw = getattr(kpbench.nn, name)
+    def noted(module: Any, name: str) -> Any:
+        draw = getattr(module, name)
 
         def drawn(points: Any, *arguments: Any) -> Any:
             seen[name].append(len(points))
@@ -623,8 +645,8 @@ def test_the_edge_map_is_compared_with_its_formula(monkeypatch: pytest.MonkeyPat
         gradients.append(len(arguments[2]))
         return differentiate(*arguments)
 
-    for name in seen:
-        monkeypatch.setattr(kpbench.nn, name, noted(name))
+    for module, name in ((kpbench.nn, "edge_map"), (reference, "edge_map_reference")):
+        monkeypatch.setattr(module, name, noted(module, name))
     monkeypatch.setattr("kpbench.speed.timing.rounds", rounds)
     monkeypatch.setattr(torch.autograd, "grad", grad)
     monkeypatch.setattr(edge_map, "PIXELS", 16)
@@ -670,141 +692,6 @@ def test_rendering_is_told_in_images_a_second(
     assert "the 22,000 of people_background at paper would take 5.7 minutes" in shown
     found = json.loads(out.read_text())
     assert (found["seconds"], found["images"], found["pixels"]) == (4, 256, 128)
-
-
-# All of it on a GPU
-
-
-def python(code: str, name: str = "part", limit: float = 60) -> gpu.Part:
-    return gpu.Part(name, ("-c", code), limit)
-
-
-@pytest.fixture
-def short_grace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(gpu, "GRACE", 0.3)
-    yield
-
-
-@pytest.mark.usefixtures("short_grace")
-def test_a_part_that_fails_or_hangs_leaves_the_others_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Patient(subprocess.Popen[bytes]):
-        """Lets the part that hangs start its own process before its time runs."""
-
-        def wait(self, timeout: float | None = None) -> int:
-            while timeout == 0.5 and not (tmp_path / "beats").exists():
-                time.sleep(0.01)
-            return super().wait(timeout)
-
-    monkeypatch.setattr(subprocess, "Popen", Patient)
-    beat = "import time\nwhile True: open(r'{}', 'a').write('.'); time.sleep(0.05)"
-    code = beat.format(tmp_path / "beats")
-    hang = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); import time; "
-    parts = [
-        python("raise SystemExit(3)", "fails"),
-        python(hang, "hangs", limit=0.5),
-        python(f"{deaf} time.sleep(60)", "deaf", limit=1),
-        python(f"open(r'{tmp_path / 'figure.json'}', 'w').write('1'); print('hello')", "works"),
-    ]
-    found = gpu.run_all(parts, tmp_path, seconds=60)
-    assert [e.ended for e in found] == ["failed with 3", "out of time", "out of time", "ok"]
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [e["name"] for e in summary] == ["fails", "hangs", "deaf", "works"]
-    log = (tmp_path / "log.txt").read_text()
-    assert "===== works" in log
-    beats = (tmp_path / "beats").stat().st_size
-    time.sleep(0.3)
-    assert (tmp_path / "beats").stat().st_size == beats > 0
-    with tarfile.open(tmp_path / gpu.ARCHIVE) as archive:
-        assert archive.getnames() == ["beats", "figure.json", "log.txt", "summary.json"]
-        kept = archive.extractfile("log.txt")
-        assert kept is not None
-        assert b"hello" in kept.read()
-
-
-@pytest.mark.usefixtures("short_grace")
-def test_time_for_all_is_shared_in_order(tmp_path: Path) -> None:
-    parts = [python("import time; time.sleep(60)", "long"), python("", "late")]
-    found = gpu.run_all(parts, tmp_path, seconds=1)
-    assert [e.ended for e in found] == ["out of time", "no time left"]
-
-
-@pytest.mark.usefixtures("short_grace")
-def test_what_a_part_wrote_before_its_time_was_over_is_kept(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    writes = f"open(r'{figures}', 'w').write('[1]'); import time; time.sleep(60)"
-    [ended] = gpu.run_all([python(writes)], tmp_path, seconds=5)
-    assert ended.ended == "out of time"
-    with tarfile.open(tmp_path / gpu.ARCHIVE) as archive:
-        kept = archive.extractfile("figures.json")
-        assert kept is not None
-        assert kept.read() == b"[1]"
-
-
-def limits_of(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
-    """Note which parts run and for how long, on a clock on which each takes a second."""
-    now, seen = [0.0], []
-
-    def run(part: gpu.Part, log: Any, limit: float) -> gpu.Ended:
-        now[0] += 1
-        log.write(f"{part.name}\n".encode())
-        seen.append((part.name, limit))
-        return gpu.Ended(part.name, "ok", 1.0)
-
-    monkeypatch.setattr(gpu, "run", run)
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    return seen
-
-
-def test_chosen_parts_alone_run_and_join_those_that_ran_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = limits_of(monkeypatch)
-    for words in (["sweep"], ["rendering", "edge_map"], ["rendering"]):
-        command = [word for name in words for word in ("--part", name)]
-        assert COMMAND.invoke(gpu.app, [str(tmp_path), *command]).exit_code == 0
-    # in order of importance; the last one of a call has all the time that is left
-    wanted = [("sweep", 570), ("edge_map", 45), ("rendering", 569), ("rendering", 570)]
-    assert seen == wanted
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [part["name"] for part in summary] == ["sweep", "edge_map", "rendering"]
-    names = [name for name, _ in wanted]
-    assert (tmp_path / "log.txt").read_text().split() == names
-    unknown = COMMAND.invoke(gpu.app, [str(tmp_path), "--part", "nosuch"])
-    assert unknown.exit_code == 2
-    assert len(seen) == len(wanted)
-
-
-def test_the_parts_fit_into_three_calls_and_the_first_holds_what_matters_most(
-    tmp_path: Path,
-) -> None:
-    limits = {part.name: part.limit for part in gpu.parts(tmp_path, None)}
-    names = list(limits)
-    assert names[:4] == ["against_autolink", "edge_map", "throughput", "sweep"]
-    for call in (names[:3], names[3:4], names[4:]):
-        assert sum(limits[name] for name in call) <= 60 * gpu.MINUTES, call
-    assert 60 * gpu.MINUTES + gpu.GRACE < 600
-    assert gpu.__doc__ is not None
-    assert f"--part {' --part '.join(names[4:])}" in gpu.__doc__
-
-
-def test_every_part_is_a_command_that_exists(tmp_path: Path) -> None:
-    from kpbench.registry import available
-
-    wanted = gpu.parts(tmp_path, None)
-    measured = {
-        method
-        for part in wanted
-        for option, method in zip(part.words, part.words[1:], strict=False)
-        if option == "--method"
-    }
-    assert measured == set(available("methods")) - {"oracle"}
-    for part in wanted:
-        scripts = [word for word in part.words if word.endswith(".py")]
-        assert all(Path(script).is_file() for script in scripts)
-        assert scripts or part.words[:3] == ("-m", "kpbench", "throughput")
 
 
 # Beside the official code itself
@@ -863,4 +750,5 @@ class TestOfficialCode:
 
     def test_the_test_loop_ends_with_nearly_the_same_score(self, bench: Bench) -> None:
         bench = replace(bench, amount=replace(bench.amount, loops=1))
-        assert [row.images for row in bench.loops()] == [121, 121]
+        assert bench.loop_from_disk().images == 121
+        assert bench.loop_from_memory().images == 121
