@@ -13,7 +13,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from kpbench.contracts.method import ExportableMethod, LabelReader, Method, MovableMethod
+from kpbench.contracts.method import (
+    ExportableMethod,
+    FitContext,
+    LabelReader,
+    Method,
+    MovableMethod,
+)
 from kpbench.contracts.protocol import ConfigurableProtocol, EvaluationProtocol, PreparedProtocol
 from kpbench.contracts.types import (
     PRECISIONS,
@@ -21,7 +27,6 @@ from kpbench.contracts.types import (
     SIGNALS,
     Array,
     Device,
-    FitContext,
     ImageSet,
     Keypoints,
     Labelled,

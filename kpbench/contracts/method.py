@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from kpbench.contracts.types import (
     Array,
     Device,
-    FitContext,
     ImageSet,
     Keypoints,
     Labelled,
+    Progress,
     Recipe,
     Signal,
     Task,
+    no_progress,
 )
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What training may use besides the images.
+
+    Attributes:
+        device: where to train.
+        precision: one of `PRECISIONS`.
+        recipe: how much training.
+        checkpoints: folder for resumable training state, or None.
+        progress: called with (steps done, steps in all, short text).
+        dependency: the fitted method named by `depends_on`, frozen; None if there is none.
+    """
+
+    device: Device = "cpu"
+    precision: str = "32-true"
+    recipe: Recipe = "quick"
+    checkpoints: Path | None = None
+    progress: Progress = no_progress
+    dependency: Method | None = None
 
 
 @runtime_checkable

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from kpbench.errors import ContractError, InvalidInputError
-
-if TYPE_CHECKING:
-    from kpbench.contracts.method import Method
 
 Array = npt.NDArray[Any]
 Signal = Literal["depth", "mask", "frames"]
@@ -221,24 +217,3 @@ class Keypoints:
                 f"{points.min():.3g} to {points.max():.3g}; divide pixels by the image size"
             )
         return self
-
-
-@dataclass(frozen=True)
-class FitContext:
-    """What training may use besides the images.
-
-    Attributes:
-        device: where to train.
-        precision: one of `PRECISIONS`.
-        recipe: how much training.
-        checkpoints: folder for resumable training state, or None.
-        progress: called with (steps done, steps in all, short text).
-        dependency: the fitted method named by `depends_on`, frozen; None if there is none.
-    """
-
-    device: Device = "cpu"
-    precision: str = "32-true"
-    recipe: Recipe = "quick"
-    checkpoints: Path | None = None
-    progress: Progress = no_progress
-    dependency: Method | None = None

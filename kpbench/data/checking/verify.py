@@ -13,7 +13,8 @@ from kpbench.api import RECIPES, Array, Progress, no_progress
 from kpbench.data.checking.examine import FAR, OUTSIDE, Examined, Examiner, Faults
 from kpbench.data.checking.report import Finding, Report
 from kpbench.data.locate import require_root
-from kpbench.data.packing.packed import PackedSet, digest_of, evenly_spaced
+from kpbench.data.packing.packed import PackedSet, evenly_spaced
+from kpbench.data.packing.packing import digest_of
 from kpbench.data.protocol import SPLITS, RealProtocol
 from kpbench.data.source import Rows
 from kpbench.errors import CacheError, DataError, MissingDataError

@@ -191,23 +191,6 @@ class PackedSet:
         return read_manifest(self.folder)
 
 
-def digest_of(packed: PackedSet, rows: Rows, digests: Array) -> str:
-    """Return a hash of what a packed set shows, the same on every machine.
-
-    Args:
-        packed: for part, arguments and size.
-        rows: of the images, N.
-        digests: (N, 32) uint8, `Sample.digest` of each.
-    """
-    about = {k: v for k, v in packed.describe().items() if k not in ("root", "limit")}
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for column in (rows.files, rows.groups, rows.activities):
-        texts = [] if column is None else [str(text) for text in column]
-        digest.update(json.dumps(texts).encode())
-    digest.update(np.ascontiguousarray(digests).tobytes())
-    return digest.hexdigest()
-
-
 def evenly_spaced(n: int, limit: int | None) -> Array:
     """Return the indices of at most `limit` of n rows, evenly spaced, ascending.
 

@@ -7,11 +7,14 @@ is killed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,11 +35,13 @@ from kpbench.data.packing.manifest import (
     write_manifest,
     write_rows,
 )
-from kpbench.data.packing.packed import PackedSet, digest_of
 from kpbench.data.packing.parallel import on_all_cores
 from kpbench.data.sample import Sample, read_sample
 from kpbench.data.source import Rows, Source
 from kpbench.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from kpbench.data.packing.packed import PackedSet
 
 CHUNK = 256
 """Images in a chunk."""
@@ -265,3 +270,20 @@ def _unusable(wanted: PackedSet, rows: Rows, failures: Failures) -> DataError:
         f"these files and run again: what was packed is kept; all faults lists: "
         f"kpbench data verify {wanted.protocol}"
     )
+
+
+def digest_of(packed: PackedSet, rows: Rows, digests: Array) -> str:
+    """Return a hash of what a packed set shows, the same on every machine.
+
+    Args:
+        packed: for part, arguments and size.
+        rows: of the images, N.
+        digests: (N, 32) uint8, `Sample.digest` of each.
+    """
+    about = {k: v for k, v in packed.describe().items() if k not in ("root", "limit")}
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for column in (rows.files, rows.groups, rows.activities):
+        texts = [] if column is None else [str(text) for text in column]
+        digest.update(json.dumps(texts).encode())
+    digest.update(np.ascontiguousarray(digests).tobytes())
+    return digest.hexdigest()
