@@ -221,6 +221,7 @@ def test_a_stranger_brings_a_data_set(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "up to date" in said("leaderboard", "--folder", "boards", "--check")
     board = (tmp_path / "boards" / "frogs_cut.md").read_text()
     assert "mean_shape" in board and "frogs/strict" in board
+    assert "frogs/mirrored" in (tmp_path / "boards" / "disagreement.md").read_text()
 
 
 @pytest.mark.parametrize("trained", [False, True])

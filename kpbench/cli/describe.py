@@ -35,7 +35,7 @@ def listing(kinds: Sequence[str]) -> Iterator[str]:
         rows = [row for known in PLUGIN_KINDS if known == kind for row in _plugins(known)]
         if kind == "evaluators":
             rows = _evaluators(ask_all=len(kinds) == 1)
-        width = max(len(name) for name, _ in rows)
+        width = max((len(name) for name, _ in rows), default=0)
         yield from (f"  {name:{width}}  {text}".rstrip() for name, text in rows)
 
 

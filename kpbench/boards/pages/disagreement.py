@@ -7,8 +7,9 @@ from pathlib import Path
 
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, number, settings, table
 from kpbench.diagnosis.disagreement import Verdict, kept_predictions, of_run
+from kpbench.errors import KpbenchError
 from kpbench.records.record import Record, all_records
-from kpbench.scoring.named import has_evaluators
+from kpbench.scoring.named import disagreement_evaluators
 from kpbench.studies.plan import only_in_figure
 
 NAME = "disagreement.md"
@@ -30,6 +31,8 @@ COLUMNS = (
 def disagreement_page(results: Path) -> str | None:
     """Return the page of the runs whose predictions are kept, None without one.
 
+    Runs on data that has one evaluator alone, or whose plugin is not installed, are left out.
+
     Raises:
         RecordError: a record or a predictions file is corrupt.
     """
@@ -41,7 +44,7 @@ def disagreement_page(results: Path) -> str | None:
         if record.status == "ok"
         and record.identity.recipe != "smoke"
         and record.identity.digest() not in elsewhere
-        and has_evaluators(record.evaluator.partition("/")[0])
+        and _several(record.evaluator.partition("/")[0])
         and kept_predictions(results, record) is not None
     ]
     if not kept:
@@ -50,6 +53,13 @@ def disagreement_page(results: Path) -> str | None:
     for record in kept:
         lines += _section(record, of_run(results, record))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _several(dataset: str) -> bool:
+    try:
+        return len(disagreement_evaluators(dataset)) > 1
+    except KpbenchError:
+        return False
 
 
 def _section(record: Record, verdicts: list[Verdict]) -> list[str]:

@@ -76,7 +76,7 @@ def train(
     ] = None,
     seed: int = 0,
     role: Annotated[
-        str, typer.Option(help="Whose settings: the role of a protocol, e.g. human36m.")
+        str, typer.Option(help="Whose settings: a protocol's role, e.g. human36m.")
     ] = "",
     recipe: RecipeOption = "quick",
     device: DeviceOption = "cpu",
