@@ -15,7 +15,6 @@ from kpbench.contracts.types import (
     Labelled,
     Recipe,
     Signal,
-    Task,
 )
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ class Method(Protocol):
         ...
 
     @property
-    def task(self) -> Task:
-        """What goes in and what comes out."""
+    def task(self) -> str:
+        """What goes in and what comes out: a name that the `Task` of a protocol accepts."""
         ...
 
     @property
@@ -97,7 +96,7 @@ class Method(Protocol):
 
 @runtime_checkable
 class LabelReader(Method, Protocol):
-    """A method of task `labels->2D`: the oracle. Its keypoints are as many as it likes."""
+    """A method that predicts by way of `labels->2D`: the oracle; as many keypoints as it likes."""
 
     def read(self, labelled: Labelled) -> Keypoints:
         """Return keypoints from the annotation."""
