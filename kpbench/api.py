@@ -21,6 +21,7 @@ from kpbench.contracts.method import (
     MovableMethod,
 )
 from kpbench.contracts.protocol import ConfigurableProtocol, EvaluationProtocol, PreparedProtocol
+from kpbench.contracts.task import Measured, Reference, Task
 from kpbench.contracts.types import (
     PRECISIONS,
     RECIPES,
@@ -34,7 +35,6 @@ from kpbench.contracts.types import (
     Recipe,
     Signal,
     Splits,
-    Task,
     no_progress,
     read_only,
 )
@@ -54,12 +54,14 @@ __all__ = [
     "Keypoints",
     "LabelReader",
     "Labelled",
+    "Measured",
     "Method",
     "MethodBase",
     "MovableMethod",
     "PreparedProtocol",
     "Progress",
     "Recipe",
+    "Reference",
     "Signal",
     "Splits",
     "Task",
@@ -78,7 +80,7 @@ class MethodBase(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    task: ClassVar[Task] = "image->2D"
+    task: ClassVar[str] = "image->2D"
     needs: ClassVar[Sequence[Signal]] = ()
     inputs: ClassVar[Sequence[Signal]] = ()
     depends_on: ClassVar[str | None] = None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+from kpbench.boards.row import Row
+from kpbench.contracts.task import Reference
+from kpbench.records.made_by import newest, what_changed
 from kpbench.records.record import Identity, Record, Score, all_records, data_of, stored_artifact
 from kpbench.records.shipped import apart
-from kpbench.scoring.per_image import Scores, load_scores
+from kpbench.scoring.per_image import load_scores
 from kpbench.scoring.stats import (
     PairedDifference,
     Resampled,
@@ -21,90 +23,6 @@ from kpbench.scoring.stats import (
     paired_difference,
     resample,
 )
-from kpbench.studies.plan import only_in_figure
-
-FLOOR, CEILING = "mean_shape", "oracle"
-UNRANKED = (FLOOR, "random_detector", CEILING)
-"""Reference rows: shown, never ranked."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method with one set of parameters: a record a seed.
-
-    Attributes:
-        label: method, version, and the parameters in which rows of the method differ.
-        records: in order of the seed.
-        scores: per-image scores by seed, then by evaluator.
-        wanted: the seeds that a complete row has.
-    """
-
-    label: str
-    records: Sequence[Record]
-    scores: dict[int, dict[str, Scores]]
-    wanted: tuple[int, ...]
-
-    @property
-    def method(self) -> str:
-        """Name of the method."""
-        return self.records[0].identity.method
-
-    @property
-    def scored(self) -> list[Record]:
-        """The records that have scores."""
-        return [record for record in self.records if record.status == "ok"]
-
-    def under(self, evaluator: str) -> list[Record]:
-        """Return the records that have a score under the evaluator."""
-        return [record for record in self.scored if evaluator in record.scores]
-
-    def complete(self, evaluator: str) -> bool:
-        """Whether every seed of the board has a score under the evaluator."""
-        return {record.identity.seed for record in self.under(evaluator)} == set(self.wanted)
-
-    def reason(self, evaluator: str) -> str:
-        """Return why the row is incomplete under the evaluator."""
-        why = {record.identity.seed: "no score under it" for record in self.scored}
-        why |= {r.identity.seed: r.error.type for r in self.records if r.error is not None}
-        scored = {record.identity.seed for record in self.under(evaluator)}
-        return "; ".join(
-            f"seed {seed}: {why.get(seed, 'not run')}" for seed in self.wanted if seed not in scored
-        )
-
-    @property
-    def supervision(self) -> str:
-        """What the method is told besides unlabelled RGB images."""
-        return self.records[0].supervision
-
-    @property
-    def backbone(self) -> str:
-        """The perceptual backbone of the training loss, "–" without one."""
-        return str(self.records[0].identity.params.get("backbone", "–"))
-
-    def mean_of(self, what: Callable[[Record], float | None]) -> float | None:
-        """Return the mean over seeds of a number that a record may lack, None if all lack it."""
-        found = [value for value in map(what, self.scored) if value is not None]
-        return mean(found) if found else None
-
-    def values(self, evaluator: str) -> list[float]:
-        """Return the score of every seed that has one."""
-        return [record.scores[evaluator].value for record in self.under(evaluator)]
-
-    def mean(self, evaluator: str) -> float:
-        """Return the mean over seeds."""
-        return mean(self.values(evaluator))
-
-    def notes(self, evaluator: str) -> list[str]:
-        """Return what the evaluator has to say about the fit."""
-        return [
-            f"{self.label}, seed {record.identity.seed}: {note}"
-            for record in self.under(evaluator)
-            for note in record.scores[evaluator].notes
-        ]
-
-    def runs(self, evaluator: str) -> list[Scores]:
-        """Return the per-image scores, one entry a seed."""
-        return [self.scores[r.identity.seed][evaluator] for r in self.under(evaluator)]
 
 
 @dataclass(frozen=True)
@@ -161,13 +79,29 @@ class Board:
         """Return the first row of a method."""
         return next((row for row in self.rows if row.method == method), None)
 
+    def reference(self, kind: Reference) -> Row | None:
+        """Return the first row that is the floor, or the ceiling."""
+        return next((row for row in self.rows if row.reference == kind), None)
+
     def complete(self, evaluator: str) -> list[Row]:
         """Return the rows that have a score of every seed under the evaluator."""
         return [row for row in self.rows if row.complete(evaluator)]
 
     def ranked(self, evaluator: str) -> list[Row]:
         """Return the rows that take part in the ranking under the evaluator."""
-        return [row for row in self.complete(evaluator) if row.method not in UNRANKED]
+        return [row for row in self.complete(evaluator) if not row.reference]
+
+    def changed(self, row: Row) -> list[str]:
+        """Return what is other in the newest records of the board than what the row was made by.
+
+        These are rooms of kpbench, and torch; see `kpbench.records.made_by`.
+        """
+        found = [what_changed(record.provenance, self._newest) for record in row.scored]
+        return list(dict.fromkeys(name for names in found for name in names))
+
+    @cached_property
+    def _newest(self) -> dict[str, Any]:
+        return newest(record for row in self.rows for record in row.scored)
 
     def interval(self, evaluator: str, row: Row) -> tuple[float, float]:
         """Return the 95 % bootstrap interval of a complete row's mean, over images and seeds."""
@@ -226,19 +160,20 @@ class Board:
         return next((run.identities for run in runs if run.identities is not None), None)
 
 
-def read_boards(results: Path) -> list[Board]:
+def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
     """Read all records below `results` and sort them into tables.
 
-    `smoke` runs are left out, and so are those trained on another protocol (`transfer`) and the
-    points of a study's figure, which are on its page.
+    `smoke` runs are left out, and so are those trained on another protocol (`transfer`).
+
+    Args:
+        results: folder of records.
+        elsewhere: digests of runs that are shown on other pages alone.
 
     Raises:
         RecordError: a record or an artifact is corrupt or missing.
     """
     boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
-    found = list(all_records(results))
-    elsewhere = only_in_figure(record.identity for record in found)
-    for record in found:
+    for record in all_records(results):
         who = record.identity
         if who.recipe != "smoke" and who.trained_on is None and who.digest() not in elsewhere:
             key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
@@ -248,7 +183,7 @@ def read_boards(results: Path) -> list[Board]:
         Board(*key, {**json.loads(arguments), **mark}, rows_of(results, part))
         for key, by_arguments in sorted(boards.items(), key=lambda item: item[0])
         for arguments, records in sorted(by_arguments.items())
-        for mark, part in apart(records, UNRANKED)
+        for mark, part in apart(records)
     ]
 
 

@@ -5,28 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from kpbench.boards.board import Board, Row, read_boards
+from kpbench.boards.board import Board, read_boards
 from kpbench.boards.pages import disagreement, speed, transfer
 from kpbench.boards.pages.markdown import GENERATED, HEAD, MISSING, settings, spread, table
 from kpbench.boards.pages.plots import Plot, digest_in, is_current, write_plot
 from kpbench.boards.pages.protocol import EXPLAIN, protocol_page
 from kpbench.boards.pages.variants import in_a_table
+from kpbench.boards.row import Row
 from kpbench.errors import InvalidInputError
 from kpbench.files.atomic import write_atomically
-from kpbench.records.published import PAGE_HEAD, read_published, render_published
+from kpbench.records.published import (
+    PAGE_HEAD,
+    PublishedNumber,
+    read_published,
+    render_published,
+)
+from kpbench.records.record import Identity, all_records
 from kpbench.speed.record import all_speed_records
-from kpbench.studies import page as study
-from kpbench.studies.results import read_study
 
 _PUBLISHED = "published.md"
 _FURTHER = {
     disagreement.NAME: "The same detections under every evaluator",
     transfer.NAME: "Trained on one data set, tested on another",
     speed.NAME: "Accuracy against speed",
-    study.NAME: "Distill-DKP's tables and figure, on rendered people",
     _PUBLISHED: "Numbers as the papers report them, never ranked with measured ones",
 }
+
+
+class Study(Protocol):
+    """Pages of their own about some of the records, such as a paper's tables and figures."""
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """What the index calls its pages, by the names of their files."""
+        ...
+
+    def alone(self, runs: Iterable[Identity]) -> set[str]:
+        """Return the digests of the runs that are shown on its pages and nowhere else."""
+        ...
+
+    def rendered(
+        self, results: Path, published: Sequence[PublishedNumber]
+    ) -> tuple[dict[str, str], dict[str, Plot]]:
+        """Return its pages and plots, by the names of their files.
+
+        Raises:
+            RecordError: a record or an artifact is corrupt.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,20 +65,21 @@ class Rendered:
     plots: Mapping[Path, Plot]
 
 
-def write_pages(folder: Path) -> list[Path]:
+def write_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
     """Write every page and plot, remove those without records, and return the paths.
 
     A plot is drawn again only when its numbers changed.
 
     Args:
         folder: holds `results/`, `speed/` and `published.csv`; the pages go there.
+        studies: whose pages are written, too.
 
     Raises:
         InvalidInputError: a file of the same name is not ours; nothing is written.
         RecordError: a record, an artifact or the csv is corrupt; nothing is written.
         StorageError: the folder cannot be written.
     """
-    found = rendered(folder)
+    found = rendered(folder, studies)
     check_replaceable(found.pages)
     for path, text in found.pages.items():
         write_atomically(path, text.encode())
@@ -62,14 +91,14 @@ def write_pages(folder: Path) -> list[Path]:
     return [*found.pages, *found.plots]
 
 
-def stale_pages(folder: Path) -> list[Path]:
+def stale_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
     """Return the pages and plots that differ from the records, or have none any more.
 
     Raises:
         InvalidInputError: a file of the same name is not ours.
         RecordError: a record, an artifact or the csv is corrupt.
     """
-    found = rendered(folder)
+    found = rendered(folder, studies)
     check_replaceable(found.pages)
     stale = [
         path for path, text in found.pages.items() if not path.is_file() or _text(path) != text
@@ -108,50 +137,58 @@ def _orphans(folder: Path, found: Rendered) -> list[Path]:
     return pages + [path for path in plots if digest_in(path) is not None]
 
 
-def render(folder: Path) -> dict[Path, str]:
+def render(folder: Path, studies: Sequence[Study] = ()) -> dict[Path, str]:
     """Return the text of every page by its path."""
-    return dict(rendered(folder).pages)
+    return dict(rendered(folder, studies).pages)
 
 
-def rendered(folder: Path) -> Rendered:
+def rendered(folder: Path, studies: Sequence[Study] = ()) -> Rendered:
     """Return every page and plot.
 
     These are an index, one page a protocol, `disagreement.md` of the runs whose predictions are
     kept, `transfer.md` of the runs between protocols, `speed.md` of what was measured for speed,
-    `distill_dkp.md` of the study, and the numbers as papers report them.
+    those of the studies, and the numbers as papers report them.
 
     Raises:
         RecordError: a record, an artifact or the csv is corrupt.
     """
     results, published = folder / "results", folder / "published.csv"
-    boards = read_boards(results)
+    runs = [record.identity for record in all_records(results)] if studies else []
+    elsewhere = {digest for study in studies for digest in study.alone(runs)}
+    boards = read_boards(results, elsewhere)
     speeds = list(all_speed_records(folder / "speed"))
     numbers = read_published(published) if published.is_file() else []
-    studied = read_study(results)
     single = {
-        disagreement.NAME: disagreement.disagreement_page(results),
+        disagreement.NAME: disagreement.disagreement_page(results, elsewhere),
         transfer.NAME: transfer.transfer_page(results),
     }
     further = {name: text for name, text in single.items() if text is not None}
-    further |= speed.pages(speeds, boards) | study.pages(studied, numbers)
+    further |= speed.pages(speeds, boards)
+    plots = speed.plots(speeds, boards)
+    titles = dict(_FURTHER)
+    for study in studies:
+        texts, drawn = study.rendered(results, numbers)
+        further |= texts
+        plots |= drawn
+        titles |= study.titles
     if published.is_file():
         further[_PUBLISHED] = render_published(numbers)
     pages = {folder / name: text for name, text in further.items()}
     for protocol in sorted({board.protocol for board in boards}):
         here = [board for board in boards if board.protocol == protocol]
         pages[folder / f"{protocol}.md"] = protocol_page(protocol, here)
-    plots = speed.plots(speeds, boards) | study.plots(studied)
+    index = _index(boards, {name: titles[name] for name in further})
     return Rendered(
-        {folder / "README.md": _index(boards, list(further)), **pages},
+        {folder / "README.md": index, **pages},
         {folder / name: plot for name, plot in plots.items()},
     )
 
 
-def _index(boards: Sequence[Board], further: Sequence[str]) -> str:
+def _index(boards: Sequence[Board], further: Mapping[str, str]) -> str:
     lines = ["# Leaderboards", "", HEAD, EXPLAIN]
     head = ["protocol", "recipe", "K", "device", "default evaluator", "first", "score", "seeds"]
     lines += table(head, [_index_cells(board) for board in boards if not in_a_table(board, boards)])
-    lines += [f"- [{_FURTHER[name]}]({name})" for name in further]
+    lines += [f"- [{title}]({name})" for name, title in further.items()]
     return "\n".join([*lines, ""])
 
 

@@ -11,7 +11,7 @@ from kpbench.errors import InvalidInputError, UnknownNameError
 
 if TYPE_CHECKING:
     from kpbench.api import Device, Recipe
-    from kpbench.running.resolve import Settings
+    from kpbench.running.resolve import Rerun, Settings
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -65,40 +65,29 @@ def parse_recipe(name: str) -> Recipe:
 
 def parse_device(name: str) -> Device:
     """Return "cpu" or "cuda"; "auto" takes a GPU where one works."""
-    if name == "cpu":
-        return "cpu"
-    if name not in ("auto", "cuda"):
-        raise UnknownNameError.of("device", name, ("auto", "cpu", "cuda"))
-    import torch
+    from kpbench.contracts.devices import find_device
 
-    if torch.cuda.is_available():
-        return "cuda"
-    if name == "cuda":
-        raise InvalidInputError("no CUDA device works here; use --device cpu")
-    return "cpu"
+    return find_device(name)
 
 
 def parse_precision(name: str, device: Device) -> str:
     """Return what to compute in; "auto" is float32 on a CPU and bfloat16 on a GPU."""
     if name == "auto":
         return "bf16-mixed" if device == "cuda" else "32-true"
+    from kpbench.contracts.devices import check_precision
+
     check_precision(device, name)
     return name
 
 
-def check_precision(device: Device, name: str) -> None:
-    """Check that a device computes in a precision.
+def parse_rerun(name: str) -> Rerun:
+    """Return what is run again; "" is nothing."""
+    from kpbench.running.resolve import RERUNS
 
-    Raises:
-        UnknownNameError: there is no such precision.
-        InvalidInputError: the device cannot.
-    """
-    from kpbench.api import PRECISIONS
-
-    if name not in PRECISIONS:
-        raise UnknownNameError.of("precision", name, PRECISIONS)
-    if parse_device(device) == "cpu" and name == "16-mixed":
-        raise InvalidInputError("precision 16-mixed needs --device cuda; use bf16-mixed or 32-true")
+    for rerun in RERUNS:
+        if rerun == name:
+            return rerun
+    raise UnknownNameError.of("kind of --rerun", name, RERUNS[1:])
 
 
 def check_role(name: str) -> None:
@@ -136,7 +125,7 @@ def settings_from(
     recipe: str,
     device: str,
     precision: str = "auto",
-    rerun: bool = False,
+    rerun: str = "",
     overrides: Sequence[str] = (),
 ) -> Settings:
     """Return the settings of a run, names and values checked."""
@@ -154,7 +143,7 @@ def settings_from(
         parse_recipe(recipe),
         where,
         parse_precision(precision, where),
-        rerun,
+        parse_rerun(rerun),
         overrides={name: values for name, values in chosen.items() if name in methods},
         arguments={name: values for name, values in chosen.items() if name not in methods},
     )

@@ -85,7 +85,7 @@ def run_and_report(
         jobs: cells side by side; 0: `default_jobs`.
         verbose: print the traceback of a failure.
     """
-    from kpbench.running.local_processes import default_jobs
+    from kpbench.running.engines.local_processes import default_jobs
 
     console = Console(highlight=False)
     work = [(cell, settings) for cell in cells]
@@ -107,7 +107,7 @@ def run_work(
         jobs: cells side by side.
         verbose: print the traceback of a failure.
     """
-    from kpbench.running.local_processes import evaluate_all
+    from kpbench.running.execute import evaluate_all
 
     outcomes: list[Outcome] = []
     try:

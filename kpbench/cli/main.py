@@ -19,7 +19,7 @@ app = typer.Typer(
 new = typer.Typer(help="Start a plugin of your own.", no_args_is_help=True)
 app.command("list")(plugins.list_)
 app.command()(plugins.show)
-app.command()(run.evaluate)
+app.command(cls=run.Evaluate)(run.evaluate)
 app.command()(run.train)
 app.command()(run.predict)
 app.command()(export.export)

@@ -16,7 +16,6 @@ from kpbench.contracts.types import (
     Progress,
     Recipe,
     Signal,
-    Task,
     no_progress,
 )
 
@@ -60,8 +59,8 @@ class Method(Protocol):
         ...
 
     @property
-    def task(self) -> Task:
-        """What goes in and what comes out."""
+    def task(self) -> str:
+        """What goes in and what comes out: a name that the `Task` of a protocol accepts."""
         ...
 
     @property
@@ -120,7 +119,7 @@ class Method(Protocol):
 
 @runtime_checkable
 class LabelReader(Method, Protocol):
-    """A method of task `labels->2D`: the oracle. Its keypoints are as many as it likes."""
+    """A method that predicts by way of `labels->2D`: the oracle; as many keypoints as it likes."""
 
     def read(self, labelled: Labelled) -> Keypoints:
         """Return keypoints from the annotation."""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class EvaluationProtocol(Protocol):
-    """Owns data, splits, K and the default evaluator. Named so because typing has a Protocol."""
+    """Owns data, splits, K and the default evaluator. Named so because typing has a Protocol.
+
+    One of another task than image->2D has an attribute `task`, a `kpbench.contracts.task.Task`.
+    """
 
     @property
     def name(self) -> str:

@@ -16,8 +16,6 @@ Signal = Literal["depth", "mask", "frames"]
 """Optional per-image signals of an `ImageSet`."""
 Recipe = Literal["quick", "paper", "smoke"]
 """How much training: two CPU cores and minutes; the published recipe; a few steps for tests."""
-Task = Literal["image->2D", "2D->3D", "image->3D", "labels->2D"]
-"""`labels->2D` is the oracle's: it reads the annotation and is never ranked."""
 Device = Literal["cpu", "cuda"]
 
 SIGNALS: tuple[Signal, ...] = get_args(Signal)

@@ -1,4 +1,4 @@
-"""What a score does not tell: equivariance, label efficiency, disagreement of evaluators.
+"""What a score does not tell: equivariance, label efficiency, foreground hits, disagreement.
 
-A diagnosis reads detections or asks a fitted method; none may change a score.
+A diagnosis reads detections, draws them, or asks a fitted method; none may change a score.
 """

@@ -11,8 +11,8 @@ import numpy as np
 
 from kpbench.contracts.types import Array
 from kpbench.errors import InvalidInputError, KpbenchError
+from kpbench.records.evaluated import as_score
 from kpbench.records.record import Record, Score, stored_artifact
-from kpbench.running.measure import as_score
 from kpbench.scoring.detection_files import load_detections
 from kpbench.scoring.detections import Detections
 from kpbench.scoring.evaluators import Evaluation, EvaluatorSpec, evaluate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import sys
 from functools import lru_cache
@@ -80,3 +81,49 @@ def parsed(path: Path) -> ast.Module:
 @lru_cache(maxsize=512)
 def _parsed(path: Path, size: int, changed: int) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def code_hash(path: Path) -> str:
+    """Return a short hash of a module's code; comments, docstrings and layout do not change it.
+
+    Raises:
+        SyntaxError: it is no Python.
+        OSError: it cannot be read.
+    """
+    about = path.stat()
+    return _code_hash(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=2048)
+def _code_hash(path: Path, size: int, changed: int) -> str:
+    parts: list[str] = []
+    _write_code(_parsed(path, size, changed), parts)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
+
+
+def _write_code(node: object, parts: list[str]) -> None:
+    """Write a tree as text that versions of Python agree on: fields that are empty are left out."""
+    if isinstance(node, ast.AST):
+        parts.append(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if name == "body":
+                value = _without_docstring(value)
+            if value == [] or (value is None and not isinstance(node, ast.Constant)):
+                continue
+            parts.append(f"{name}=")
+            _write_code(value, parts)
+        parts.append(")")
+    elif isinstance(node, list):
+        for item in node:
+            _write_code(item, parts)
+    else:
+        parts.append(f"{node!r},")
+
+
+def _without_docstring(body: object) -> object:
+    if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+        value = body[0].value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return body[1:]
+    return body

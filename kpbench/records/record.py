@@ -18,12 +18,25 @@ from pydantic import (
     model_validator,
 )
 
-from kpbench.api import Device, Recipe
+from kpbench.contracts.task import Reference
+from kpbench.contracts.types import Device, Recipe
 from kpbench.errors import RecordError
 from kpbench.files.atomic import write_atomically
 
-SCHEMA = 1
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _with_task(raw: dict[str, Any]) -> dict[str, Any]:
+    """Say what there was no choice of before schema 2: the task, and which methods are references.
+
+    They were those whose names the boards held.
+    """
+    named = {"mean_shape": "floor", "random_detector": "other", "oracle": "ceiling"}
+    who = raw.get("identity")
+    method = who.get("method") if isinstance(who, dict) else None
+    return {**raw, "schema": 2, "task": "image->2D", "reference": named.get(str(method), "")}
+
+
+SCHEMA = 2
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_task}
 """One pure step from schema n to n + 1; every old schema has a frozen file in the tests."""
 
 Status = Literal["ok", "failed", "skipped"]
@@ -151,12 +164,16 @@ class Artifact(_Frozen):
 class Record(_Frozen):
     """The outcome of one run: scores when `ok`, else an error."""
 
-    schema_: Literal[1] = Field(default=1, alias="schema")
+    schema_: Literal[2] = Field(default=2, alias="schema")
     identity: Identity
     status: Status
     evaluator: str
     """The protocol's default evaluator; `scores` has the others of the data set, too."""
     supervision: str
+    task: str = "image->2D"
+    """What was asked for, and what the kept predictions are."""
+    reference: Reference = ""
+    """What the method is to those that are ranked, if it is not one of them itself."""
     scores: Mapping[str, Score] = {}
     unscored: Mapping[str, str] = {}
     """Evaluators of the data set that could not be applied, and why."""

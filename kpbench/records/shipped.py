@@ -240,14 +240,10 @@ def _listed(everything: Sequence[Shipped]) -> str:
     return "; ".join(f"{name} ({', '.join(on)})" for name, on in by_method.items()) or "none"
 
 
-def apart(
-    records: Sequence[Record], references: Sequence[str]
-) -> list[tuple[dict[str, str], list[Record]]]:
+def apart(records: Sequence[Record]) -> list[tuple[dict[str, str], list[Record]]]:
     """Split the records of one board, so that no mean over seeds mixes trained and shipped.
 
-    Args:
-        records: of one board.
-        references: names of the reference rows, which belong to both parts.
+    Reference rows belong to both parts.
 
     Returns:
         The parts that show a method, each with what its board adds to the protocol's arguments.
@@ -256,7 +252,7 @@ def apart(
     if not shipped:
         return [({}, list(records))]
     trained = [record for record in records if not record.identity.pretrained]
-    floors = [record for record in trained if record.identity.method in references]
+    floors = [record for record in trained if record.reference]
     seeds = {record.identity.seed for record in shipped}
     beside = [record for record in floors if record.identity.seed in seeds]
     part = {"pretrained": "shipped"}, beside + shipped

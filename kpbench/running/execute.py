@@ -1,305 +1,279 @@
-"""Run a grid of methods, protocols and seeds; a failure is a record, and the run goes on."""
+"""Execute a grid: what is reused, what waits for what and where data is made, for every engine.
+
+A failure is a record, and the rest goes on.
+"""
 
 from __future__ import annotations
 
-import shutil
-import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
 
-from kpbench.api import FitContext, Method, MovableMethod, Progress, Splits, no_progress
-from kpbench.boards.board import UNRANKED
+from kpbench.api import Progress, no_progress
 from kpbench.errors import (
     CheckpointError,
     ContractError,
-    InvalidInputError,
     KpbenchError,
     MissingDataError,
     MissingPackageError,
     MissingWeightsError,
-    RecordError,
+    ProcessDiedError,
 )
-from kpbench.files.atomic import check_writable, write_artifact
-from kpbench.records.record import Artifact, Record, read_record
-from kpbench.running.measure import measure
+from kpbench.files.atomic import check_writable
+from kpbench.running.engines.engine import Engine
+from kpbench.running.engines.here import Here
+from kpbench.running.engines.local_processes import LocalProcesses
+from kpbench.running.one_run import Data, Outcome, Status, failed
 from kpbench.running.plan import Cell
-from kpbench.running.provenance import collect, failure_of, now
 from kpbench.running.resolve import Run, Settings, resolve
+from kpbench.running.reuse import kept
 
-__all__ = ["Outcome", "Runner", "Settings", "evaluate", "supervision"]
+__all__ = ["Outcome", "Settings", "evaluate", "evaluate_all", "execute_all", "resolved"]
 
-Status = Literal["ok", "cached", "skipped", "failed"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell, and why."""
-
-    cell: Cell
-    status: Status
-    reason: str
-    record: Record | None = None
-    trace: str = ""
-    title: str = ""
-    """Of the cell, with what is set for it; progress names it so, too."""
+TICK = 0.2
+"""Seconds between two looks at how far the runs are."""
 
 
 def evaluate(
     cells: Sequence[Cell], settings: Settings, progress: Progress = no_progress
 ) -> Iterator[Outcome]:
-    """Run the cells in order and yield what became of each as soon as it is known.
+    """Run cells one after another in this process; see `evaluate_all`."""
+    return evaluate_all([(cell, settings) for cell in cells], 1, progress)
 
-    Every finished cell is on disk before the next one starts, so a kill loses at most one.
+
+def evaluate_all(
+    work: Sequence[tuple[Cell, Settings]], jobs: int, progress: Progress = no_progress
+) -> Generator[Outcome, None, None]:
+    """Run cells, several at a time, and yield what became of each as soon as it is known.
+
+    Every finished cell is on disk before its outcome is yielded, so a kill loses at most those that
+    run. The results are those of one job; only the order differs. Closing the generator, an
+    interrupt or SIGTERM stops all processes.
+
+    Args:
+        work: what to run, and how.
+        jobs: processes; with 1 everything runs in this one, in the order given.
+        progress: told how far each running cell is.
 
     Raises:
-        StorageError: the results folder cannot be written; nothing was run.
+        StorageError: a results folder cannot be written; nothing was run.
     """
-    check_writable(settings.results)
-    runner = Runner(settings, progress)
-    for cell in cells:
-        yield runner.outcome(cell)
+    slots = min(jobs, len(work))
+    engine: Engine = LocalProcesses(slots) if slots > 1 else Here()
+    yield from execute_all(work, engine, progress)
 
 
-class Runner:
-    """Runs cells under one `Settings`; the data of the last one is kept, all else is on disk."""
+def execute_all(
+    work: Sequence[tuple[Cell, Settings]], engine: Engine, progress: Progress = no_progress
+) -> Iterator[Outcome]:
+    """Run cells on an engine.
 
-    def __init__(self, settings: Settings, progress: Progress = no_progress) -> None:
-        """Take the settings and whom to tell how far the current cell is."""
-        self.settings = settings
-        self._report = progress
-        self._cell: Cell | None = None
-        self._splits: tuple[tuple[object, ...], Splits] | None = None
+    With one slot they run in the order given. With several, what others wait for comes first and
+    reference rows last. A method that others build on is trained once and before them, whether or
+    not it has a cell of its own.
 
-    def progress(self, done: int, total: int, text: str) -> None:
-        """Report progress under the title of the current cell."""
-        title = f"{self.settings.title(self._cell)}: " if self._cell else ""
-        self._report(done, total, f"{title}{text}")
+    Args:
+        work: what to run, and how.
+        engine: where.
+        progress: told how far each running cell is.
 
-    def outcome(self, cell: Cell) -> Outcome:
-        """Run a cell as far as it has to be; only an interrupt leaves this method."""
-        self._cell = cell
-        run = self.resolved(cell)
-        if isinstance(run, Outcome):
-            return run
-        found = self.kept(run)
-        return found if isinstance(found, Outcome) else self._train_and_score(run, found)
+    Raises:
+        StorageError: a results folder cannot be written; nothing was run.
+    """
+    for folder in dict.fromkeys(settings.results for _, settings in work):
+        check_writable(folder)
+    grid = _Grid(engine, progress)
+    with engine:
+        if engine.slots > 1:
+            yield from grid.executed(work)
+            return
+        for item in work:  # each is resolved when the one before it is finished
+            yield from grid.executed([item])
 
-    def resolved(self, cell: Cell) -> Run | Outcome:
-        """Return what the cell trains and scores, or what became of it when it cannot run."""
-        try:
-            run = resolve(cell, self.settings, self.progress)
-        except (MissingPackageError, MissingDataError, MissingWeightsError) as error:
-            return self._outcome(cell, "skipped", str(error))
-        except KpbenchError as error:
-            return self._outcome(cell, "failed", str(error), trace=traceback.format_exc())
-        if run.lacking:
-            lacking = f"{run.protocol.name} has no {', '.join(run.lacking)}"
-            return self._outcome(cell, "skipped", lacking)
-        return run
 
-    def kept(self, run: Run) -> Outcome | str:
-        """Return the outcome when a kept record is still good, else why the run has to run."""
-        try:
-            stored, reason = self._stored(run)
-        except KpbenchError as error:
-            return self._outcome(run.cell, "failed", str(error), trace=traceback.format_exc())
-        return reason if stored is None else self._outcome(run.cell, "cached", reason, stored)
+def resolved(cell: Cell, settings: Settings, progress: Progress = no_progress) -> Run | Outcome:
+    """Return what a cell trains and scores, or what became of it when it cannot run."""
 
-    def failed(self, run: Run, error: Exception, trace: str, started: str) -> Outcome:
-        """Return the outcome, and keep a record of what went wrong where no good one is lost."""
-        reason = f"{type(error).__name__}: {error}"
-        if (good := self._good(run)) is not None:
-            reason += f"; the record of {good.provenance.get('finished', 'before')} is kept"
-            return self._outcome(run.cell, "failed", reason, trace=trace)
-        record = Record(
-            **self._head(run),
-            status="failed",
-            error=failure_of(error),
-            provenance=self._provenance(run, started),
+    def ended(status: Status, reason: str, trace: str = "") -> Outcome:
+        return Outcome(cell, status, reason, trace=trace, title=settings.title(cell))
+
+    try:
+        run = resolve(cell, settings, progress)
+    except (MissingPackageError, MissingDataError, MissingWeightsError) as error:
+        return ended("skipped", str(error))
+    except KpbenchError as error:
+        return ended("failed", str(error), traceback.format_exc())
+    return ended("skipped", run.obstacle) if run.obstacle else run
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A run and what it reads and writes, named by the stems of the records.
+
+    Attributes:
+        run: resolved.
+        title: of the cell that is asked for, under which progress is told.
+        hidden: whether it is such a step, of which nothing is told.
+    """
+
+    run: Run
+    title: str
+    hidden: bool = False
+
+    @cached_property
+    def own(self) -> Path:
+        return self.run.file("json")
+
+    @cached_property
+    def needs(self) -> list[Run]:
+        """What it builds on, the nearest first."""
+        found, run = [], self.run
+        while run.needed is not None:
+            run = run.needed
+            found.append(run)
+        return found
+
+    @cached_property
+    def touched(self) -> set[Path]:
+        return {self.own, *(run.file("json") for run in self.needs)}
+
+
+class _Grid:
+    """Executes steps on an engine, and remembers what was trained and what failed."""
+
+    def __init__(self, engine: Engine, progress: Progress) -> None:
+        self.engine = engine
+        self._progress = progress
+        self._data = Data()
+        self._done: dict[Path, Outcome] = {}
+
+    def executed(self, work: Iterable[tuple[Cell, Settings]]) -> Iterator[Outcome]:
+        """Execute cells in a good order."""
+        waiting: list[_Step] = []
+        for cell, settings in work:
+            run = resolved(cell, settings, self._titled(settings.title(cell)))
+            if isinstance(run, Outcome):
+                yield run
+            else:
+                waiting.append(_Step(run, run.title))
+        waiting = _ordered(waiting)
+        running: dict[Future[Outcome], tuple[_Step, str]] = {}
+        while waiting or running:
+            yield from self._start(waiting, running)
+            done, _ = wait(running, TICK, FIRST_COMPLETED)
+            for future in done:
+                yield from self._finished(future, *running.pop(future))
+            self.engine.report()
+
+    def _start(
+        self, waiting: list[_Step], running: dict[Future[Outcome], tuple[_Step, str]]
+    ) -> Iterator[Outcome]:
+        """Start what can be, and yield what is over without."""
+        while len(running) < self.engine.slots:
+            step = _startable(waiting, [step for step, _ in running.values()])
+            if step is None:
+                return
+            before = self._before(step)
+            if isinstance(before, _Step):
+                waiting.insert(waiting.index(step), before)
+                continue
+            waiting.remove(step)
+            if isinstance(before, Outcome):
+                yield from self._over(step, before)
+                continue
+            progress = self._titled(step.title)
+            try:
+                self._data.make(step.run, progress)
+            except Exception as error:
+                yield from self._over(step, failed(step.run, error, traceback.format_exc()))
+                continue
+            running[self.engine.start(step.run, self._data, progress)] = step, before
+
+    def _before(self, step: _Step) -> _Step | Outcome | str:
+        """Return what has to be trained first, or what became of the step, or why it has to run."""
+        run = step.run
+        reason = f"needed by {step.title}"
+        if not step.hidden:
+            try:
+                found = kept(run)
+            except KpbenchError as error:
+                trace = traceback.format_exc()
+                return Outcome(run.cell, "failed", str(error), trace=trace, title=run.title)
+            if found.record is not None:
+                return Outcome(run.cell, "cached", found.reason, found.record, title=run.title)
+            reason = found.reason
+        needed = run.needed
+        if needed is None or _is_fitted(needed):
+            return reason
+        before = self._done.get(needed.file("json"))
+        if before is None or before.status == "cached":  # its record is there, its model is not
+            return _Step(needed, step.title, hidden=True)
+        if before.status == "failed":
+            name = needed.method.name
+            why = f"{run.method.name} needs {name}, which failed: {before.reason}"
+            return failed(run, ContractError(why))
+        return reason
+
+    def _finished(self, future: Future[Outcome], step: _Step, reason: str) -> Iterator[Outcome]:
+        error = future.exception()
+        if error is None:
+            outcome = future.result()
+            outcome = replace(outcome, reason=reason) if outcome.status == "ok" else outcome
+        else:
+            outcome = failed(step.run, ProcessDiedError(_how(step.run.cell, error)))
+        yield from self._over(step, outcome)
+
+    def _over(self, step: _Step, outcome: Outcome) -> Iterator[Outcome]:
+        self._done[step.own] = outcome
+        if not step.hidden:
+            yield outcome
+
+    def _titled(self, title: str) -> Progress:
+        def tell(done: int, total: int, text: str) -> None:
+            self._progress(done, total, f"{title}: {text}")
+
+        return tell
+
+
+def _is_fitted(run: Run) -> bool:
+    try:
+        run.method.load(run.file("model"))
+    except CheckpointError:
+        return False
+    except Exception:
+        return True  # it is raised again where it becomes a record
+    return True
+
+
+def _ordered(steps: Sequence[_Step]) -> list[_Step]:
+    """Sort by how many others build on a run; reference rows, which train nothing, come last.
+
+    What a run builds on is wanted by more than the run is, so it always comes before.
+    """
+    wanted = Counter(run.file("json") for step in steps for run in step.needs)
+    return sorted(steps, key=lambda step: (-wanted[step.own], step.run.method.paper == ""))
+
+
+def _startable(waiting: Sequence[_Step], running: Sequence[_Step]) -> _Step | None:
+    """Return the first that touches nothing which one before it writes, None if there is none."""
+    taken = {step.own for step in running}
+    for step in waiting:
+        if not step.touched & taken:
+            return step
+        taken.add(step.own)
+    return None
+
+
+def _how(cell: Cell, error: BaseException) -> str:
+    """Say how the process that ran a cell ended."""
+    if isinstance(error, BrokenProcessPool):
+        return (
+            f"the process that ran {cell} was killed, perhaps for want of memory; "
+            f"try --jobs 1 ({error})"
         )
-        return self._saved(self._outcome(run.cell, "failed", reason, record, trace))
-
-    def _outcome(
-        self, cell: Cell, status: Status, reason: str, record: Record | None = None, trace: str = ""
-    ) -> Outcome:
-        return Outcome(cell, status, reason, record, trace, self.settings.title(cell))
-
-    def _good(self, run: Run) -> Record | None:
-        """Return the record of the same run by the same code that has scores, None if none has."""
-        path = run.identity.file(self.settings.results, "json")
-        try:
-            record = read_record(path)
-        except RecordError:
-            return None
-        same = record.identity == run.identity and record.provenance.get("source") == run.source
-        return record if same and record.status == "ok" else None
-
-    def _stored(self, run: Run) -> tuple[Record | None, str]:
-        """Return the record to reuse, or None and why the cell has to run."""
-        path = run.identity.file(self.settings.results, "json")
-        if self.settings.rerun:
-            return None, "asked for"
-        if not path.exists():
-            return None, "new"
-        record = read_record(path)
-        if record.identity != run.identity:
-            raise RecordError(f"the record {path} has another identity; delete it and run again")
-        if record.status != "ok":
-            return None, f"{record.status} before"
-        if record.provenance.get("source") != run.source:
-            return None, "its code changed"
-        trained_in = record.provenance.get("precision", self.settings.precision)
-        if _trains(run) and trained_in != self.settings.precision:
-            return None, f"it was trained with precision {trained_in}"
-        built_on = record.provenance.get("dependency")
-        found = run.dependency_hash(self.settings.results)
-        if built_on and found and built_on != found:
-            return None, "the method that it depends on changed"
-        return record, f"of {record.provenance.get('finished', 'unknown date')}"
-
-    def _train_and_score(self, run: Run, reason: str) -> Outcome:
-        started = now()
-        root = self.settings.results
-        try:
-            method, seconds = self._fitted(run)
-            self.progress(0, 1, "scoring")
-            result = measure(method, run.protocol, self.data(run), run.identity.n_keypoints)
-            artifacts = {
-                kind: _keep(run.identity.file(root, f"{kind}.npz"), data)
-                for kind, data in result.files.items()
-            }
-            record = Record(
-                **self._head(run),
-                status="ok",
-                scores=result.scores,
-                unscored=result.unscored,
-                foreground_hits=result.foreground_hits,
-                equivariance=result.equivariance,
-                label_efficiency=result.label_efficiency,
-                artifacts=artifacts,
-                seconds={**seconds, **result.seconds},
-                provenance=self._provenance(run, started),
-            )
-        except Exception as error:
-            return self.failed(run, error, traceback.format_exc(), started)
-        return self._saved(self._outcome(run.cell, "ok", reason, record))
-
-    def _saved(self, outcome: Outcome) -> Outcome:
-        """Write the record of an outcome; one that cannot be written makes it a failure."""
-        try:
-            if outcome.record is not None:
-                outcome.record.save(self.settings.results)
-        except KpbenchError as error:
-            reason, trace = str(error), traceback.format_exc()
-            return replace(outcome, status="failed", reason=reason, trace=trace)
-        return outcome
-
-    def _head(self, run: Run) -> dict[str, Any]:
-        return {
-            "identity": run.identity,
-            "evaluator": run.protocol.evaluator,
-            "supervision": supervision(run.method),
-        }
-
-    def _fitted(self, run: Run) -> tuple[Method, dict[str, float]]:
-        """Return the method to score, and the seconds that it took, without those of others."""
-        if run.weights is not None:
-            return self._loaded(run.method, run.weights.folder), {}
-        needed = None if run.needed is None else self._needed(run, run.needed)
-        if run.origin is not None and needed is not None:
-            return needed, {}
-        discovery = self.data(run).discovery
-        if len(discovery) < 2:
-            raise InvalidInputError(
-                f"{run.protocol.name} has {len(discovery)} image to discover keypoints in; "
-                "at least 2 are needed"
-            )
-        root = self.settings.results
-        training = run.identity.file(root, "training")
-        if run.identity.file(root, "json").exists():
-            shutil.rmtree(training, ignore_errors=True)  # of other code: not to be resumed
-        context = FitContext(
-            device=self.settings.device,
-            precision=self.settings.precision,
-            recipe=self.settings.recipe,
-            checkpoints=training,
-            progress=self.progress,
-            dependency=needed,
-        )
-        clock = time.perf_counter()
-        run.method.fit(
-            discovery.restricted(run.method.needs),
-            n_keypoints=run.identity.n_keypoints,
-            seed=run.identity.seed,
-            context=context,
-        )
-        seconds = {"fit": round(time.perf_counter() - clock, 3)}
-        run.method.save(run.identity.file(root, "model"))
-        shutil.rmtree(training, ignore_errors=True)
-        return run.method, seconds
-
-    def _needed(self, run: Run, other: Run) -> Method:
-        """Load the fitted method that a run builds on, training it when it is not there."""
-        try:
-            return self._loaded(other.method, other.identity.file(self.settings.results, "model"))
-        except CheckpointError:
-            found = self._train_and_score(other, f"needed by {run.method.name}")
-            if found.status != "ok":
-                raise ContractError(
-                    f"{run.method.name} needs {other.method.name}, which failed: {found.reason}"
-                ) from None
-        return other.method
-
-    def _loaded(self, method: Method, folder: Path) -> Method:
-        method.load(folder)
-        if isinstance(method, MovableMethod):
-            method.to(self.settings.device)
-        return method
-
-    def data(self, run: Run) -> Splits:
-        """Load the data of a run, or return that of the last one when it is the same."""
-        key = (run.protocol.name, run.identity.arguments, run.signals)
-        if self._splits is None or self._splits[0] != key:
-            self._splits = (
-                key,
-                run.protocol.splits(
-                    self.settings.recipe,
-                    device=self.settings.device,
-                    signals=run.signals,
-                    progress=self.progress,
-                ),
-            )
-        return self._splits[1]
-
-    def _provenance(self, run: Run, started: str) -> dict[str, Any]:
-        machine = collect(self.settings.device)
-        times = {"started": started, "finished": now()}
-        code: dict[str, Any] = {"source": run.source, "precision": self.settings.precision}
-        if deviations := run.deviations:
-            code["deviations"] = deviations
-        if found := run.dependency_hash(self.settings.results):
-            code["dependency"] = found
-        if run.weights is not None:
-            code["pretrained"] = run.weights.provenance()
-        return {**machine, **code, **times}
-
-
-def _keep(path: Path, data: bytes) -> Artifact:
-    return Artifact(file=path.name, sha256=write_artifact(path, data))
-
-
-def _trains(run: Run) -> bool:
-    """Whether what the run scores depends on how it is trained."""
-    return run.fits and run.identity.method not in UNRANKED
-
-
-def supervision(method: Method) -> str:
-    """Return what a method is told besides unlabelled RGB images, as the board shows it."""
-    if method.task == "labels->2D":
-        return "labels"
-    told = [f"{signal} (input)" for signal in method.inputs]
-    told += [f"{signal} (training)" for signal in method.needs if signal not in method.inputs]
-    return ", ".join(told) or "none"
+    return f"the process that ran {cell} was stopped ({type(error).__name__}: {error})"

@@ -1,47 +1,31 @@
-"""Score a fitted method on a protocol: predict, check, regress, evaluate, diagnose."""
+"""Measure a fitted method of task image->2D: predict, check, regress, evaluate, diagnose."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kpbench.api import (
-    Array,
-    EvaluationProtocol,
-    ImageSet,
-    Keypoints,
-    Labelled,
-    LabelReader,
-    Method,
-    Splits,
-)
+from kpbench.contracts.method import LabelReader, Method
+from kpbench.contracts.protocol import EvaluationProtocol
+from kpbench.contracts.task import Measured
+from kpbench.contracts.types import Array, ImageSet, Keypoints, Labelled, Splits
 from kpbench.diagnosis.equivariance import equivariance
+from kpbench.diagnosis.foreground import foreground_hits
 from kpbench.diagnosis.label_efficiency import label_efficiency
-from kpbench.errors import InvalidInputError, UndefinedScoreError
-from kpbench.records.record import LabelCurve, Score
-from kpbench.scoring.evaluators import Detections, Evaluation, EvaluatorSpec, evaluate
+from kpbench.errors import ContractError, InvalidInputError, UndefinedScoreError
+from kpbench.records.evaluated import as_score
+from kpbench.records.record import LabelCurve
+from kpbench.scoring.detections import Detections
+from kpbench.scoring.evaluators import Evaluation, evaluate
 from kpbench.scoring.per_image import save_scores
-from kpbench.scoring.stats import bootstrap_interval, clusters_of
+from kpbench.scoring.spec import EvaluatorSpec
 
 KNOWN = ("activities", "boxes", "aspect")
 """What a `Labelled` may know of its images besides the landmarks, and evaluators may read."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a record keeps of a run, and the files to keep: predictions and per-image scores."""
-
-    scores: Mapping[str, Score]
-    unscored: Mapping[str, str]
-    foreground_hits: float | None
-    equivariance: Mapping[str, float]
-    label_efficiency: LabelCurve | None
-    files: Mapping[str, bytes]
-    seconds: Mapping[str, float]
 
 
 def measure(
@@ -119,16 +103,46 @@ def _evaluations(
     return found, unscored
 
 
+@dataclass(frozen=True)
+class Way:
+    """A way of predicting keypoints of images, named by `Method.task`.
+
+    Attributes:
+        predict: of a method in the images of a labelled part; checked.
+        sees: whether the method sees the images, so that other images can be shown to it.
+        told: what it is told besides RGB; None: its signals.
+    """
+
+    predict: Callable[[Method, Labelled, int], Keypoints]
+    sees: bool
+    told: str | None = None
+
+
+def _from_images(method: Method, labelled: Labelled, n_keypoints: int) -> Keypoints:
+    found = method.predict(labelled.images.restricted(method.inputs))
+    return found.checked(len(labelled), n_keypoints, method.name)
+
+
+def _from_labels(method: Method, labelled: Labelled, n_keypoints: int) -> Keypoints:
+    if not isinstance(method, LabelReader):
+        raise ContractError(f"{method.name} is of task {method.task} and has no method `read`")
+    return method.read(labelled).checked(len(labelled), None, method.name)
+
+
+WAYS = {
+    "image->2D": Way(_from_images, sees=True),
+    "labels->2D": Way(_from_labels, sees=False, told="labels"),
+}
+"""Every method sees images, and the oracle alone the labels; what it finds is measured alike."""
+
+
 def predict(method: Method, labelled: Labelled, n_keypoints: int) -> Keypoints:
-    """Return checked keypoints; the oracle alone is shown the labels.
+    """Return checked keypoints.
 
     Raises:
         ContractError: wrong shape, NaN or a wrong unit.
     """
-    if isinstance(method, LabelReader) and method.task == "labels->2D":
-        return method.read(labelled).checked(len(labelled), None, method.name)
-    found = method.predict(labelled.images.restricted(method.inputs))
-    return found.checked(len(labelled), n_keypoints, method.name)
+    return WAYS[method.task].predict(method, labelled, n_keypoints)
 
 
 def detections(found: Keypoints, labelled: Labelled) -> Detections:
@@ -137,78 +151,9 @@ def detections(found: Keypoints, labelled: Labelled) -> Detections:
     return Detections(np.asarray(found.points), labelled.landmarks, labelled.visible, **known)
 
 
-def as_score(found: Evaluation, spec: EvaluatorSpec, identities: Array | None = None) -> Score:
-    """Return what a record keeps of an evaluation.
-
-    Args:
-        found: the evaluation.
-        spec: its evaluator.
-        identities: (N,) who or what each test image shows; where these are enough, the interval is
-            over them (see `clusters_of`).
-    """
-    clusters = clusters_of(identities)
-    ci95 = found.ci95
-    if clusters is not None:
-        ci95 = bootstrap_interval(
-            found.errors, found.valid, found.aggregation, found.groups, clusters=clusters
-        )
-    return Score(
-        metric=found.metric,
-        unit=found.unit,
-        higher_is_better=found.higher_is_better,
-        oracle_used=spec.oracle_used,
-        value=found.value,
-        ci95=ci95,
-        n_images=found.n_images,
-        rank=found.rank,
-        n_features=found.n_features,
-        notes=found.notes,
-        resampled="images" if clusters is None else "identities",
-    )
-
-
-def foreground_hits(points: Array, mask: Array | None) -> float | None:
-    """Return the share of keypoints on the object: the foreground-hit rate.
-
-    The object may be given by any mask: rendered, segmented, or a filled box. A keypoint counts as
-    a hit when its pixel of the mask is set; images whose mask is empty show no object and are left
-    out. Reading the share needs the object's own share of the image, which random points hit.
-
-    Args:
-        points: (N, K, 2), (x, y) in [0, 1]; a point outside of the image is a miss.
-        mask: (N, H, W) bool of any size, or None.
-
-    Returns:
-        In [0, 1]; None without masks, or when all are empty.
-
-    Raises:
-        InvalidInputError: not a mask for each image.
-
-    Example:
-        >>> mask = np.array([[[True, False], [False, False]]])
-        >>> foreground_hits(np.array([[[0.2, 0.2], [0.7, 0.2]]]), mask)
-        0.5
-    """
-    if mask is None:
-        return None
-    if mask.ndim != 3 or len(mask) != len(points) or mask.dtype != np.bool_:
-        raise InvalidInputError(
-            f"a mask must be bool of shape ({len(points)}, H, W), got {mask.dtype} {mask.shape}"
-        )
-    shown = mask.any((1, 2))
-    if not shown.any():
-        return None
-    height, width = mask.shape[1:]
-    inside = ((points >= 0) & (points < 1)).all(-1)
-    column = np.clip((points[..., 0] * width).astype(int), 0, width - 1)
-    row = np.clip((points[..., 1] * height).astype(int), 0, height - 1)
-    hit = mask[np.arange(len(mask))[:, None], row, column] & inside
-    return float(hit[shown].mean())
-
-
 def _equivariance(method: Method, images: ImageSet, found: Keypoints) -> dict[str, float]:
-    """Return the equivariance errors; the oracle, which reads labels, has none."""
-    if method.task == "labels->2D":
+    """Return the equivariance errors; who sees no image has none."""
+    if not WAYS[method.task].sees:
         return {}
     k = np.asarray(found.points).shape[1]
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress, Signal
-from kpbench.boards.overlay import overlay
+from kpbench.diagnosis.overlay import overlay
 from kpbench.errors import InvalidInputError
 from kpbench.files.atomic import check_writable, write_atomically
 from kpbench.records.model import load_model
 from kpbench.registry import load_method
+from kpbench.running.image_2d import IMAGE_2D
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -116,6 +117,7 @@ def train(
         method = load_method(name).configured(
             role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
         )
+        _check_task(method)
         seen = images.restricted(method.needs)
         if (below := method.depends_on) is not None:
             inner = replace(context, checkpoints=training / below)
@@ -158,6 +160,7 @@ def predict_files(model: Path, files: Sequence[Path], output: Path) -> list[Path
     """
     check_writable(output)
     method = load_model(model)
+    _check_task(method)
     if method.inputs:
         raise InvalidInputError(
             f"{method.name} reads {', '.join(method.inputs)}; image files have RGB alone"
@@ -176,6 +179,11 @@ def predict_files(model: Path, files: Sequence[Path], output: Path) -> list[Path
         written.append(output / f"{name}.keypoints.png")
         write_atomically(written[-1], overlay(image, keypoints))
     return written
+
+
+def _check_task(method: Method) -> None:
+    if not IMAGE_2D.accepts(method):
+        raise InvalidInputError(f"{method.name} is for {method.task}; images are for image->2D")
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import os
 import platform
 import re
@@ -17,43 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from kpbench.records.record import Failure
-from kpbench.registry import Plugin
 
 PACKAGES = ("kpbench", "torch", "torchvision", "lightning", "numpy", "scipy", "scikit-learn")
-
-
-def source_hash(*plugins: Plugin) -> str:
-    """Return a hash of the plugins' code; comments, docstrings and layout do not change it.
-
-    Covers the plugin's module or folder and the underscore modules that it may share with its
-    neighbours.
-    """
-    digest = hashlib.sha256()
-    for plugin in plugins:
-        folder = plugin.path.parent
-        files = folder.rglob("*.py") if plugin.path.name == "__init__.py" else [plugin.path]
-        for path in sorted({*files, *folder.glob("_*.py")}):
-            about = path.stat()
-            digest.update(_code(path, about.st_size, about.st_mtime_ns).encode())
-    return digest.hexdigest()[:16]
-
-
-@lru_cache(maxsize=256)
-def _code(path: Path, size: int, changed: int) -> str:
-    """Parse a module once a process, and again after a change of its size or time."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                del body[0]
-    return ast.dump(tree)
 
 
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@lru_cache
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that may change a result."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def collect(device: str) -> dict[str, Any]:
@@ -66,7 +40,7 @@ def collect(device: str) -> dict[str, Any]:
         else os.cpu_count(),
         "gpu": _gpu() if device == "cuda" else None,
         "os": f"{platform.system()} {platform.machine()}",
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": dict(packages()),
         "python": platform.python_version(),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from kpbench.api import (
     Device,
@@ -14,7 +14,9 @@ from kpbench.api import (
     PreparedProtocol,
     Progress,
     Recipe,
+    Reference,
     Signal,
+    Task,
 )
 from kpbench.data.variants import configured
 from kpbench.errors import InvalidInputError, MissingWeightsError
@@ -22,8 +24,13 @@ from kpbench.files.checkpoint import checkpoint_hash
 from kpbench.records.record import Identity
 from kpbench.records.shipped import Shipped, find_shipped
 from kpbench.registry import find, load_method
+from kpbench.running.code import Code, code_of
 from kpbench.running.plan import Cell
-from kpbench.running.provenance import source_hash
+from kpbench.running.tasks import task_of
+
+Rerun = Literal["", "all", "changed"]
+"""What is run again although its record is good: nothing, all, or what was made by other code."""
+RERUNS: tuple[Rerun, ...] = get_args(Rerun)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Settings:
         recipe: how much training.
         device: "cpu" or "cuda".
         precision: a Lightning precision string.
-        rerun: run again what has a record already.
+        rerun: what is run again that has a record already.
         overrides: parameters by method name, part of the identity.
         arguments: arguments by protocol name, part of the identity.
         pretrained: score shipped weights instead of training; reference rows are fitted.
@@ -48,7 +55,7 @@ class Settings:
     recipe: Recipe = "quick"
     device: Device = "cpu"
     precision: str = "32-true"
-    rerun: bool = False
+    rerun: Rerun = ""
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pretrained: bool = False
@@ -74,18 +81,22 @@ class Run:
 
     Attributes:
         cell: the entry of the grid.
+        settings: how it is run.
         method: configured, not fitted.
         protocol: configured.
         identity: of the record.
+        code: on which the result depends, as it was when this was resolved.
         dependency: the run that fits the method that this one depends on, or None.
         origin: the run on another protocol whose fitted method is scored, or None.
         weights: what is scored instead of training, or None.
     """
 
     cell: Cell
+    settings: Settings
     method: Method
     protocol: EvaluationProtocol
     identity: Identity
+    code: Code
     dependency: Run | None = None
     origin: Run | None = None
     weights: Shipped | None = None
@@ -96,14 +107,38 @@ class Run:
         return self.origin is None and self.weights is None
 
     @property
+    def task(self) -> Task:
+        """What is asked for."""
+        return task_of(self.protocol)
+
+    @property
+    def title(self) -> str:
+        """Name of the cell, with the parameters that are set for its method."""
+        return self.settings.title(self.cell)
+
+    def file(self, ending: str) -> Path:
+        """Return the path of a file or folder of the run, e.g. "json" or "model"."""
+        return self.identity.file(self.settings.results, ending)
+
+    @property
+    def reference(self) -> Reference:
+        """What the method is to those that are ranked, "" if it is one of them."""
+        return self.task.references.get(self.identity.method, "")
+
+    @property
+    def trains(self) -> bool:
+        """Whether what the run scores depends on how it is trained."""
+        return self.fits and not self.reference
+
+    @property
     def needed(self) -> Run | None:
         """The run that has to be fitted before this one."""
         return self.origin or self.dependency
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        """What is loaded besides RGB: what the method is shown here, and masks for the scores."""
-        wanted = {*_shown(self.method, fits=self.fits), "mask"}
+        """What is loaded besides RGB: what the method is shown here, and what measuring reads."""
+        wanted = {*_shown(self.method, fits=self.fits), *self.task.signals}
         return tuple(s for s in self.protocol.signals if s in wanted)
 
     @property
@@ -114,10 +149,11 @@ class Run:
         return here + (self.origin.lacking if self.origin else [])
 
     @property
-    def source(self) -> str:
-        """Return a hash of the code of both plugins."""
-        who = self.identity
-        return source_hash(find("methods", who.method), find("protocols", who.protocol))
+    def obstacle(self) -> str:
+        """Why the method cannot be run on the protocol, "" if it can."""
+        if not self.task.accepts(self.method):
+            return f"{self.method.name} is for {self.method.task}, not for {self.task.name}"
+        return f"{self.protocol.name} has no {', '.join(self.lacking)}" if self.lacking else ""
 
     @property
     def deviations(self) -> list[str]:
@@ -126,11 +162,10 @@ class Run:
             return []
         return list(self.protocol.deviations(self.identity.recipe))
 
-    def dependency_hash(self, results: Path) -> str | None:
+    @property
+    def dependency_hash(self) -> str | None:
         """Return a hash of the fitted method that this run builds on, None if there is none."""
-        if self.needed is None:
-            return None
-        return checkpoint_hash(self.needed.identity.file(results, "model"))
+        return None if self.needed is None else checkpoint_hash(self.needed.file("model"))
 
 
 def resolve(cell: Cell, settings: Settings, progress: Progress) -> Run:
@@ -170,7 +205,8 @@ def resolve(cell: Cell, settings: Settings, progress: Progress) -> Run:
         arguments=arguments,
         trained_on=None if origin is None else origin.identity,
     )
-    return Run(cell, method, protocol, identity, dependency, origin)
+    code = _code(cell, protocol)
+    return Run(cell, settings, method, protocol, identity, code, dependency, origin)
 
 
 def _weights(cell: Cell) -> Shipped | None:
@@ -211,7 +247,13 @@ def _pretrained(cell: Cell, weights: Shipped, settings: Settings, progress: Prog
         arguments=arguments,
         pretrained=weights.content,
     )
-    return Run(cell, method, protocol, identity, weights=weights)
+    code = _code(cell, protocol)
+    return Run(cell, settings, method, protocol, identity, code, weights=weights)
+
+
+def _code(cell: Cell, protocol: EvaluationProtocol) -> Code:
+    plugins = find("methods", cell.method), find("protocols", cell.protocol)
+    return code_of(*plugins, task_of(protocol))
 
 
 def _method(name: str, role: str, settings: Settings) -> Method:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kpbench.api import Device, LabelReader, Method
+from kpbench.api import Device, Method
 from kpbench.errors import (
     KpbenchError,
     MissingDataError,
@@ -18,6 +18,7 @@ from kpbench.errors import (
     MissingWeightsError,
 )
 from kpbench.registry import load_method
+from kpbench.running.measure import WAYS
 from kpbench.running.provenance import collect, failure_of, now
 from kpbench.speed.peak import arithmetic_of, measure_peak
 from kpbench.speed.process import HOW, TrainingRun, prediction_memory, time_training
@@ -100,8 +101,8 @@ def throughput_of(
     what = ""
     with ExitStack() as stack:
         try:
-            if isinstance(load_method(name), LabelReader):
-                yield Unmeasured(name, "it reads labels, which no image brings along", failed=False)
+            if reason := why_not_timed(load_method(name)):
+                yield Unmeasured(name, reason, failed=False)
                 return
             try:
                 record = _measured(case, batches, repeats)
@@ -115,6 +116,13 @@ def throughput_of(
         except Exception as error:  # the other methods, and what is known of this one, are kept
             reason, failed = _reason(error)
             yield Unmeasured(name, what + reason, failed)
+
+
+def why_not_timed(method: Method) -> str:
+    """Return why a method cannot be shown images alone, "" if it can."""
+    if method.task not in WAYS:
+        return f"it is for {method.task}, and shown images here"
+    return "" if WAYS[method.task].sees else "it reads labels, which no image brings along"
 
 
 def _swept(record: SpeedRecord, case: Case) -> Iterator[SpeedRecord]:

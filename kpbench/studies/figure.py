@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from kpbench.boards.board import Board, Row
+from kpbench.boards.board import Board
 from kpbench.boards.pages.markdown import interval, number, table
 from kpbench.boards.pages.plots import Plot
+from kpbench.boards.row import Row
 from kpbench.scoring.stats import PairedDifference
 from kpbench.studies.plan import LAYERS, RECIPE_GAMMA, STUDENT, TEACHER, effective
 from kpbench.studies.results import Studied

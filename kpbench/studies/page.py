@@ -7,12 +7,21 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 
-from kpbench.boards.board import FLOOR, Row
 from kpbench.boards.pages.markdown import HEAD, MISSING, folded, interval, number, spread, table
 from kpbench.boards.pages.plots import Plot
+from kpbench.boards.row import Row
 from kpbench.records.published import PublishedNumber
 from kpbench.studies.figure import figure_section, panels_of, plot
-from kpbench.studies.plan import BOTH, DATASETS, METHODS, RECIPE_GAMMA, STUDENT, TEACHER, DataSet
+from kpbench.studies.plan import (
+    BOTH,
+    DATASETS,
+    FLOOR,
+    METHODS,
+    RECIPE_GAMMA,
+    STUDENT,
+    TEACHER,
+    DataSet,
+)
 from kpbench.studies.results import (
     NAMES,
     Comparison,

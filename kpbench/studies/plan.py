@@ -21,6 +21,8 @@ Part = Literal["table1", "table2", "figure3"]
 PARTS: tuple[Part, ...] = get_args(Part)
 STUDENT, TEACHER, BOTH = METHODS = ("autolink", "depth_teacher", "distill_dkp")
 """Table 2's variants, student only, teacher only and both; the first and last are in Table 1."""
+FLOOR = "mean_shape"
+"""What every method has to beat: it sees no image."""
 LAYERS = ("output", "transposed_conv", "resnet")
 """Figure 3's lines; the first is the published choice."""
 RECIPE_GAMMA: Mapping[Recipe, int] = {"smoke": 1, "quick": 10, "paper": 1}

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kpbench.api import Device, Recipe
-from kpbench.boards.board import FLOOR, Board, Row, rows_of
+from kpbench.boards.board import Board, rows_of
+from kpbench.boards.row import Row
 from kpbench.records.published import PublishedNumber
 from kpbench.records.record import Identity, Record, all_records, data_of
 from kpbench.scoring.stats import PairedDifference
 from kpbench.studies.plan import (
     BOTH,
     DATASETS,
+    FLOOR,
     STUDENT,
     TEACHER,
     DataSet,

@@ -17,6 +17,7 @@ from kpbench.errors import RecordError
 from kpbench.records.record import all_records
 from kpbench.running.execute import Settings, evaluate
 from kpbench.running.plan import grid
+from kpbench.studies.distill_dkp import STUDIES
 from tests.conftest import Install, bright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +147,7 @@ def test_the_numbers_of_papers_are_linked_where_there_are_some(folder: Path) -> 
 
 
 def test_every_page_names_its_source() -> None:
-    pages = render(ROOT / "leaderboards")
+    pages = render(ROOT / "leaderboards", STUDIES)
     for path, text in pages.items():
         if path.name == "speed.md":
             assert f"{GENERATED}what `speed/` holds" in text
@@ -190,7 +191,7 @@ def test_smoke_runs_and_recipes_never_share_a_table(folder: Path, toy_discs: str
 
 
 def test_published_pages_are_up_to_date() -> None:
-    assert stale_pages(ROOT / "leaderboards") == []
+    assert stale_pages(ROOT / "leaderboards", STUDIES) == []
 
 
 def test_committed_records_hold_what_their_methods_are(tmp_path: Path) -> None:
@@ -198,3 +199,49 @@ def test_committed_records_hold_what_their_methods_are(tmp_path: Path) -> None:
         record = json.loads(path.read_text())
         assert record["identity"]["recipe"] in ("quick", "paper")
         assert record["provenance"]["commit"], path
+
+
+def remade(folder: Path, method: str, **changes: object) -> None:
+    """Say of the records of a method that they were made otherwise."""
+    for record in list(all_records(folder / "results")):
+        if record.identity.method == method:
+            told = {**record.provenance, **changes}
+            record.model_copy(update={"provenance": told}).save(folder / "results")
+
+
+def footnotes(text: str) -> set[str]:
+    return {line for line in text.splitlines() if line.startswith("- †")}
+
+
+def test_rows_of_other_code_than_the_newest_are_marked(folder: Path) -> None:
+    [code] = {
+        json.dumps(record.provenance["kpbench"]) for record in all_records(folder / "results")
+    }
+    assert "†" not in page(folder)
+    other = {**json.loads(code), "scoring": "regression=00000000", "files": "atomic=00000000"}
+    remade(folder, "poor", kpbench=other, finished="2020-01-01T00:00:00Z")
+    text = page(folder)
+    assert footnotes(text) == {
+        "- † poor v1 was not measured by the code of the newest rows here; changed since: files, "
+        "scoring"
+    }
+    assert "| poor v1 † " in text and "good v1 †" not in text
+    remade(folder, "poor", finished="2999-01-01T00:00:00Z")
+    marked = {line.split()[2] for line in footnotes(page(folder))}
+    assert marked == {"good", "twin", "fails", "mean_shape", "oracle"}, "now it is the newest"
+
+
+def test_rows_of_another_minor_version_of_torch_are_marked(folder: Path) -> None:
+    [packages] = {
+        json.dumps(record.provenance["packages"]) for record in all_records(folder / "results")
+    }
+    major, minor = json.loads(packages)["torch"].split(".")[:2]
+    remade(folder, "good", packages={"torch": f"{major}.{minor}.99"}, finished="2020")
+    assert footnotes(page(folder)) == set()
+    remade(folder, "good", packages={"torch": "1.13.0"}, finished="2020")
+    assert footnotes(page(folder)) == {
+        "- † good v1 was not measured by the code of the newest rows here; changed since: "
+        f"torch 1.13 (now {major}.{minor})"
+    }
+    remade(folder, "good", packages={}, kpbench={})
+    assert footnotes(page(folder)) == set(), "of old records nothing is known"

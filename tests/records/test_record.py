@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kpbench.errors import RecordError, StorageError
-from kpbench.records.record import Failure, Identity, Record, Score, all_records, read_record
+from kpbench.records.made_by import newest, what_changed
+from kpbench.records.record import (
+    MIGRATIONS,
+    SCHEMA,
+    Failure,
+    Identity,
+    Record,
+    Score,
+    all_records,
+    read_record,
+)
 
 FROZEN = Path(__file__).parent
 
@@ -177,6 +187,59 @@ def test_fields_that_came_later_are_empty_in_older_records() -> None:
     assert [p.n_labelled for p in after.label_efficiency.points] == [10, 30, 100, 300, 1000, 1500]
 
 
-def test_there_is_a_frozen_record_of_the_current_schema() -> None:
+def test_there_is_a_frozen_record_of_every_schema() -> None:
     schemas = {json.loads(p.read_text())["schema"] for p in FROZEN.glob("*/*/*/*.json")}
-    assert schemas == {1}
+    assert schemas == {*MIGRATIONS, SCHEMA} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "reference"),
+    [("mean_shape", "floor"), ("random_detector", "other"), ("oracle", "ceiling"), ("mine", "")],
+)
+def test_what_is_a_reference_is_known_of_records_before_schema_2(
+    tmp_path: Path, method: str, reference: str
+) -> None:
+    made = record(identity=identity(method=method))
+    raw = json.loads(made.encoded())
+    del raw["task"], raw["reference"]
+    path = made.save(tmp_path)
+    path.write_text(json.dumps({**raw, "schema": 1}))
+    found = read_record(path)
+    assert (found.task, found.reference) == ("image->2D", reference)
+    assert found.identity.digest() == made.identity.digest()
+    path.write_text(json.dumps({**raw, "schema": 2}))
+    assert read_record(path).reference == "", "a new record says what it is"
+
+
+def made(finished: str, torch: str = "2.15.0", **rooms: str) -> Record:
+    told = {"finished": finished, "packages": {"torch": torch}}
+    return record(provenance={**told, "kpbench": rooms} if rooms else told)
+
+
+def changed(old: Record, *others: Record) -> list[str]:
+    return what_changed(old.provenance, newest([*others, old]))
+
+
+def test_a_record_is_compared_with_the_newest_module_by_module() -> None:
+    old = made("2026-01-01", nn="edge=a resize=b", scoring="fit=c")
+    assert changed(old, made("2026-01-02", nn="edge=a detector=z", scoring="fit=c")) == []
+    assert changed(old, made("2026-01-02", nn="edge=a resize=b", scoring="fit=d")) == ["scoring"]
+    assert changed(old, made("2026-01-02", nn="resize=x")) == ["nn"]
+    assert changed(old, made("2025-12-31", nn="resize=x")) == [], "the other one is older"
+    later = made("2026-01-03", nn="resize=b")
+    assert changed(old, made("2026-01-02", nn="resize=x"), later) == [], "changed back"
+    assert changed(old, made("2026-01-02", torch="2.16.1")) == ["torch 2.15 (now 2.16)"]
+    assert changed(old, made("2026-01-02", torch="2.15.9+cu128")) == []
+
+
+def test_of_records_that_do_not_say_nothing_is_known_to_differ() -> None:
+    old = made("2026-01-01")
+    assert changed(old, made("2026-01-02", nn="resize=x")) == []
+    assert what_changed({}, newest([made("2026-01-02", nn="resize=x")])) == []
+    assert what_changed(made("2026-01-02", nn="resize=x").provenance, {}) == []
+
+
+def test_a_module_that_has_gone_is_a_change() -> None:
+    old = made("2026-01-01", nn="edge=a resize=b", scoring="fit=c")
+    assert what_changed(old.provenance, {"kpbench": {"scoring": "fit=c", "nn": "edge=a"}}) == ["nn"]
+    assert what_changed(old.provenance, {"kpbench": {"nn": "edge=a resize=b"}}) == ["scoring"]

@@ -18,7 +18,7 @@ from kpbench.cli import console
 from kpbench.cli.console import _print_scores
 from kpbench.errors import StorageError
 from kpbench.records.record import all_records, read_record, stored_artifact
-from kpbench.running import execute as runner
+from kpbench.running.engines import here
 from kpbench.running.execute import Outcome, Settings, evaluate
 from kpbench.running.plan import Cell, grid
 from kpbench.scoring.per_image import load_scores
@@ -59,7 +59,7 @@ def test_a_second_run_is_cached_and_rerun_is_not(results: Path) -> None:
     again = run(results, FLOORS)
     assert [outcome.status for outcome in again.values()] == ["cached", "cached"]
     assert [o.record for o in again.values()] == [o.record for o in first.values()]
-    assert {o.status for o in run(results, FLOORS, rerun=True).values()} == {"ok"}
+    assert {o.status for o in run(results, FLOORS, rerun="all").values()} == {"ok"}
 
 
 def test_changed_code_runs_again_but_comments_do_not(results: Path, install: Install) -> None:
@@ -88,7 +88,7 @@ BAD = {
 def test_a_failure_is_recorded_and_the_run_goes_on(results: Path, install: Install) -> None:
     before = value(run(results, ["mean_shape"])["mean_shape"])
     install("methods", {name: source for name, (source, _) in BAD.items()})
-    found = run(results, [*BAD, *FLOORS], rerun=True)
+    found = run(results, [*BAD, *FLOORS], rerun="all")
     for name, (_, words) in BAD.items():
         assert found[name].status == "failed"
         assert words in found[name].reason
@@ -116,7 +116,7 @@ def test_a_failed_rerun_keeps_the_good_record(
     good = run(results, ["fragile"])["fragile"].record
     assert good is not None
     broken.touch()
-    again = run(results, ["fragile"], rerun=True)["fragile"]
+    again = run(results, ["fragile"], rerun="all")["fragile"]
     assert (again.status, again.record) == ("failed", None)
     assert "division by zero; the record of 2" in again.reason and "is kept" in again.reason
     assert list(all_records(results)) == [good]
@@ -210,7 +210,7 @@ def test_a_corrupt_record_is_named_and_the_others_are_kept(results: Path) -> Non
     assert found["mean_shape"].status == "cached"
     assert found["oracle"].status == "failed"
     assert str(record.path(results)) in found["oracle"].reason
-    assert run(results, ["oracle"], rerun=True)["oracle"].status == "ok"
+    assert run(results, ["oracle"], rerun="all")["oracle"].status == "ok"
 
 
 def test_a_kill_loses_at_most_the_running_cell(
@@ -222,7 +222,7 @@ def test_a_kill_loses_at_most_the_running_cell(
     with pytest.raises(KeyboardInterrupt):
         list(evaluate(sorted(cells, key=lambda cell: cell.method), settings))
     assert [record.identity.method for record in all_records(results)] == ["mean_shape", "oracle"]
-    monkeypatch.setattr(runner, "measure", None)
+    monkeypatch.setattr(here, "execute", None)
     assert {o.status for o in run(results, FLOORS).values()} == {"cached"}
 
 

@@ -19,9 +19,9 @@ import pytest
 
 from kpbench.errors import StorageError
 from kpbench.records.record import Record, all_records
-from kpbench.running import workers
-from kpbench.running.execute import Outcome, Settings
-from kpbench.running.local_processes import default_jobs, evaluate_all
+from kpbench.running.engines import workers
+from kpbench.running.engines.local_processes import default_jobs
+from kpbench.running.execute import Outcome, Settings, evaluate_all
 from kpbench.running.plan import Cell, grid
 from tests.conftest import TOY_PROTOCOL, Install, bright
 
@@ -121,7 +121,7 @@ def test_a_killed_rerun_keeps_the_good_record(
     run(results, ["hungry", "mean_shape"])
     before = {record.identity.method: record for record in all_records(results)}
     (tmp_path / "kill").touch()
-    again = replace(settings(results), rerun=True)
+    again = replace(settings(results), rerun="all")
     cells = [Cell(name, "toy_discs", 0) for name in ("hungry", "mean_shape")]
     found = by_cell(evaluate_all([(cell, again) for cell in cells], 2))
     assert [found[str(cell)].status for cell in cells] == ["failed", "ok"]

@@ -11,9 +11,11 @@ import pytest
 
 import kpbench.running.measure as measured
 from kpbench.api import Keypoints
+from kpbench.diagnosis.foreground import foreground_hits
 from kpbench.errors import InvalidInputError
+from kpbench.records.evaluated import as_score
 from kpbench.registry import load_method, load_protocol
-from kpbench.running.measure import as_score, detections, foreground_hits, measure
+from kpbench.running.measure import detections, measure
 from kpbench.scoring.detection_files import load_detections
 from kpbench.scoring.evaluators import evaluate
 from kpbench.scoring.named import get_evaluator

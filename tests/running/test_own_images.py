@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from kpbench.api import FitContext, Keypoints, Method, no_progress
-from kpbench.boards.overlay import LONGEST, SIDE, overlay, strong_edges
 from kpbench.cli.main import main
+from kpbench.diagnosis.overlay import LONGEST, SIDE, overlay, strong_edges
 from kpbench.errors import InvalidInputError
 from kpbench.files.checkpoint import content_hash
 from kpbench.records.model import load_model

@@ -9,8 +9,8 @@ import numpy as np
 
 from kpbench.api import Recipe
 from kpbench.files.atomic import write_artifact
+from kpbench.records.evaluated import as_score
 from kpbench.records.record import Artifact, Failure, Identity, Record
-from kpbench.running.measure import as_score
 from kpbench.scoring.evaluators import Evaluation
 from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.per_image import save_scores

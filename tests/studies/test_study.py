@@ -23,6 +23,8 @@ from kpbench.registry import load_method, load_protocol
 from kpbench.running.plan import Cell, grid
 from kpbench.running.resolve import Settings, resolve
 from kpbench.scoring.stats import paired_bootstrap
+from kpbench.studies.distill_dkp import STUDIES
+from kpbench.studies.forecast import forecast
 from kpbench.studies.page import pages, plots
 from kpbench.studies.plan import (
     BOTH,
@@ -37,7 +39,6 @@ from kpbench.studies.plan import (
     study,
 )
 from kpbench.studies.results import comparisons, read_study
-from kpbench.studies.run import forecast
 from tests.studies.study_toys import toy_record, toy_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -590,29 +591,30 @@ def board(tmp_path: Path) -> Path:
 
 
 def test_the_leaderboard_writes_and_checks_page_and_plot(board: Path) -> None:
-    written = {path.name for path in write_pages(board)}
+    written = {path.name for path in write_pages(board, STUDIES)}
     assert {"distill_dkp.md", "distill_dkp_figure3_quick_cpu.png"} <= written
     assert "(distill_dkp_figure3_quick_cpu.png)" in (board / "distill_dkp.md").read_text()
     assert "(distill_dkp.md)" in (board / "README.md").read_text()
-    assert stale_pages(board) == []
+    assert stale_pages(board, STUDIES) == []
     for record in all_records(board / "results"):
         if record.identity.params.get("gamma") == 7.0:
             record.path(board / "results").unlink()
-    assert {path.name for path in stale_pages(board)} == {
+    assert {path.name for path in stale_pages(board, STUDIES)} == {
         "distill_dkp.md",
         "distill_dkp_figure3_quick_cpu.png",
     }
     for record in all_records(board / "results"):
         if in_figure_alone(record.identity):
             record.path(board / "results").unlink()
-    write_pages(board)
+    write_pages(board, STUDIES)
     assert not (board / "distill_dkp_figure3_quick_cpu.png").exists()
 
 
 def test_points_of_the_figure_are_no_rows_of_a_leaderboard(board: Path) -> None:
     """They would have one seed of two, and make the published setting one of fifteen."""
     toy_record(board / "results", BACKGROUND, BOTH, 8.0, point=("output", 0.33))
-    [found] = read_boards(board / "results")
+    runs = [record.identity for record in all_records(board / "results")]
+    [found] = read_boards(board / "results", STUDIES[0].alone(runs))
     labels = [row.label for row in found.rows]
     assert labels == [
         "autolink v1",
@@ -620,12 +622,12 @@ def test_points_of_the_figure_are_no_rows_of_a_leaderboard(board: Path) -> None:
         "distill_dkp v1 (gamma=1.0)",
         "distill_dkp v1 (gamma=3.3)",
     ]
-    page = render(board)[board / f"{BACKGROUND}.md"]
-    assert "resnet" not in page and "resnet" in render(board)[board / "distill_dkp.md"]
+    page = render(board, STUDIES)[board / f"{BACKGROUND}.md"]
+    assert "resnet" not in page and "resnet" in render(board, STUDIES)[board / "distill_dkp.md"]
 
 
 def test_links_of_the_page_lead_to_records(board: Path) -> None:
-    write_pages(board)
+    write_pages(board, STUDIES)
     links = re.findall(r"\]\((results/[^)]*)\)", (board / "distill_dkp.md").read_text())
     assert len(links) == len(set(links)) == len(list(all_records(board / "results")))
     assert all((board / link).is_file() for link in links)

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from kpbench.boards.board import FLOOR, read_boards
+from kpbench.boards.board import read_boards
 from kpbench.boards.leaderboard import render
 from kpbench.cli.main import main
 from kpbench.files.atomic import write_artifact
 from kpbench.records.record import Artifact, Record
 from kpbench.running.resolve import Settings
-from kpbench.studies.plan import BOTH, STUDENT, TEACHER, study
+from kpbench.studies.distill_dkp import STUDIES
+from kpbench.studies.forecast import forecast
+from kpbench.studies.plan import BOTH, FLOOR, STUDENT, TEACHER, study
 from kpbench.studies.results import read_study
-from kpbench.studies.run import forecast
 from tests.studies.study_toys import toy_record, toy_tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,9 @@ def toy_floor(folder: Path, protocol: str, score: float, **further: Any) -> Reco
     data = made.identity.file(folder / "aside", "scores.npz").read_bytes()
     path = who.file(folder / "results", "scores.npz")
     kept = Artifact(file=path.name, sha256=write_artifact(path, data))
-    record = made.model_copy(update={"identity": who, "artifacts": {"scores": kept}})
+    record = made.model_copy(
+        update={"identity": who, "artifacts": {"scores": kept}, "reference": "floor"}
+    )
     record.save(folder / "results")
     return record
 
@@ -56,7 +59,7 @@ def test_a_point_that_the_figure_does_not_show_is_on_a_leaderboard(
     toy_tables(board / "results", GOOD, [BACKGROUND])
     inside = toy_record(board / "results", BACKGROUND, BOTH, 8.2, point=POINT)
     outside = toy_record(board / "results", BACKGROUND, BOTH, 8.4, point=POINT, **further)
-    pages = {path.name: text for path, text in render(board).items()}
+    pages = {path.name: text for path, text in render(board, STUDIES).items()}
     assert inside.identity.digest() in pages["distill_dkp.md"]
     assert inside.identity.digest() not in pages[f"{BACKGROUND}.md"]
     assert outside.identity.digest() in pages[f"{BACKGROUND}.md"]
@@ -86,7 +89,7 @@ def test_the_floor_is_in_table_1_and_who_is_not_better_is_named(board: Path) -> 
     toy_floor(
         board, TAICHI, 1.0, trained_on=toy_record(board / "a", BACKGROUND, BOTH, 8.0).identity
     )
-    page = render(board)[board / "distill_dkp.md"]
+    page = render(board, STUDIES)[board / "distill_dkp.md"]
     rows = [line.split("|") for line in first_section(page).splitlines() if f"{FLOOR} v1" in line]
     assert [[cell.strip() for cell in row[3:-1]] for row in rows] == [
         ["none", "12.00 ± 0.000 % ↓", rows[0][5].strip(), "–", "2/2"],
@@ -110,12 +113,12 @@ def test_the_floor_is_in_table_1_and_who_is_not_better_is_named(board: Path) -> 
 
 def test_without_a_record_of_the_floor_nothing_is_said_of_it(board: Path) -> None:
     toy_tables(board / "results", GOOD, [BACKGROUND])
-    assert FLOOR not in first_section(render(board)[board / "distill_dkp.md"])
+    assert FLOOR not in first_section(render(board, STUDIES)[board / "distill_dkp.md"])
 
 
 def test_a_difference_of_percentages_is_in_points(board: Path) -> None:
     toy_tables(board / "results", GOOD, [BACKGROUND, TAICHI])
-    section = first_section(render(board)[board / "distill_dkp.md"])
+    section = first_section(render(board, STUDIES)[board / "distill_dkp.md"])
     assert "distill_dkp is better than autolink by 1.000 points." in section
     assert "distill_dkp is better than autolink by 1.000 px at 256." in section
     assert "autolink − distill_dkp = 1.000 points" in section

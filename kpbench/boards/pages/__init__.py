@@ -1,1 +1,4 @@
-"""The pages below `leaderboards/`, each a pure function of the records."""
+"""The pages below `leaderboards/`, each a pure function of the records.
+
+One module a page, a section of one, or what several of them share.
+"""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean
 
-from kpbench.boards.board import Board, Row
+from kpbench.boards.board import Board
 from kpbench.boards.pages.markdown import MISSING, folded, number, percent, table
+from kpbench.boards.row import Row
 from kpbench.diagnosis.equivariance import KINDS
 from kpbench.records.record import LabelPoint
 

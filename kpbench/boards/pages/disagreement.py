@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, number, settings, table
@@ -10,7 +10,6 @@ from kpbench.diagnosis.disagreement import Verdict, kept_predictions, of_run
 from kpbench.errors import KpbenchError
 from kpbench.records.record import Record, all_records
 from kpbench.scoring.named import disagreement_evaluators
-from kpbench.studies.plan import only_in_figure
 
 NAME = "disagreement.md"
 _EXPLAIN = """\
@@ -28,19 +27,21 @@ COLUMNS = (
 )
 
 
-def disagreement_page(results: Path) -> str | None:
+def disagreement_page(results: Path, elsewhere: Collection[str] = ()) -> str | None:
     """Return the page of the runs whose predictions are kept, None without one.
 
     Runs on data that has one evaluator alone, or whose plugin is not installed, are left out.
 
+    Args:
+        results: folder of records.
+        elsewhere: digests of runs that are shown on other pages alone.
+
     Raises:
         RecordError: a record or a predictions file is corrupt.
     """
-    records = list(all_records(results))
-    elsewhere = only_in_figure(record.identity for record in records)
     kept = [
         record
-        for record in records
+        for record in all_records(results)
         if record.status == "ok"
         and record.identity.recipe != "smoke"
         and record.identity.digest() not in elsewhere

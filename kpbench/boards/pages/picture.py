@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpbench.api import Array, ExportableMethod, ImageSet, Keypoints, Method, Progress, no_progress
-from kpbench.boards.overlay import strong_edges
 from kpbench.data.packing.packed import evenly_spaced
+from kpbench.diagnosis.overlay import strong_edges
 from kpbench.files.atomic import write_atomically
 from kpbench.records.model import load_model
 from kpbench.records.shipped import Shipped, find_shipped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kpbench.boards.board import CEILING, FLOOR, Board, Row
+from kpbench.boards.board import Board
 from kpbench.boards.pages.consistency import consistency_section
 from kpbench.boards.pages.diagnostics import equivariance_section, label_section, landmark_section
 from kpbench.boards.pages.markdown import (
@@ -19,6 +19,7 @@ from kpbench.boards.pages.markdown import (
     table,
 )
 from kpbench.boards.pages.variants import in_a_table, variants_section
+from kpbench.boards.row import Row
 
 EXPLAIN = """\
 A score is the mean over seeds, ± their standard deviation where there are several; the interval
@@ -28,6 +29,7 @@ images, excludes 0. "Of the way" is the share of the distance from the mean shap
 oracle (100 %). "On the object" is the share of keypoints that lie on the object. Rows without a
 rank are references, or incomplete for the reason given.
 """
+MARK = "†"
 
 
 def protocol_page(protocol: str, boards: Sequence[Board]) -> str:
@@ -75,6 +77,7 @@ def _evaluator_section(board: Board, evaluator: str) -> list[str]:
     head = ["rank", "method", f"score ({score.unit})", "95 % interval", "of the way"]
     head += ["on the object", "told besides RGB", "backbone", "seeds"]
     notes = sorted({note for row in rows for note in row.notes(evaluator)})
+    notes += _changes(board, rows)
     return [
         f"### `{evaluator}`" + (f" ({', '.join(marks)})" if marks else ""),
         "",
@@ -89,6 +92,16 @@ def _evaluator_section(board: Board, evaluator: str) -> list[str]:
     ]
 
 
+def _changes(board: Board, rows: Sequence[Row]) -> list[str]:
+    """Return a footnote on each row whose code is not that of the newest rows of the board."""
+    return [
+        f"{MARK} {row.label} was not measured by the code of the newest rows here; changed since: "
+        f"{', '.join(changed)}"
+        for row in rows
+        if (changed := board.changed(row))
+    ]
+
+
 def _in_detail(board: Board, evaluator: str) -> bool:
     return evaluator == board.evaluator or evaluator.endswith("/strict")
 
@@ -100,12 +113,13 @@ def _resampled(identities: int | None) -> str:
 
 
 def _cells(board: Board, row: Row, evaluator: str, ranks: Mapping[str, int]) -> list[str]:
+    label = f"{row.label} {MARK}" if board.changed(row) else row.label
     told = [row.supervision, row.backbone, f"{len(row.under(evaluator))}/{len(board.seeds)}"]
     if not row.complete(evaluator):
-        return [MISSING, row.label, MISSING, MISSING, MISSING, row.reason(evaluator), *told]
+        return [MISSING, label, MISSING, MISSING, MISSING, row.reason(evaluator), *told]
     return [
         str(ranks.get(row.label, MISSING)),
-        row.label,
+        label,
         spread(row.values(evaluator)),
         interval(board.interval(evaluator, row)),
         percent(_of_the_way(board, row, evaluator)),
@@ -115,7 +129,7 @@ def _cells(board: Board, row: Row, evaluator: str, ranks: Mapping[str, int]) -> 
 
 
 def _of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
-    ends = [board.row(name) for name in (FLOOR, CEILING)]
+    ends = [board.reference("floor"), board.reference("ceiling")]
     if not all(end is not None and end.complete(evaluator) for end in ends):
         return None
     floor, ceiling = (end.mean(evaluator) for end in ends if end is not None)
@@ -124,7 +138,7 @@ def _of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
 
 def _differences(board: Board, evaluator: str) -> list[str]:
     """Return the paired differences of all ranked methods and the mean shape."""
-    floors = [row for row in board.complete(evaluator) if row.method == FLOOR]
+    floors = [row for row in board.complete(evaluator) if row.reference == "floor"]
     rows = [*board.ranked(evaluator), *floors[:1]]
     if len(rows) < 2:
         return []

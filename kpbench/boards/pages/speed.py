@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kpbench.boards.board import Board, Row
+from kpbench.boards.board import Board
 from kpbench.boards.pages.markdown import GENERATED, MISSING, spread, table
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.pages.speed_points import by_device, comparable, panel, plot_of
+from kpbench.boards.row import Row
 from kpbench.speed.record import Gflop, SpeedRecord, Spread, SweepCell
 
 NAME, PLOT = "speed.md", "speed.png"

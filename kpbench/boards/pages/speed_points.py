@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from kpbench.boards.board import UNRANKED, Board, Row
+from kpbench.boards.board import Board
 from kpbench.boards.pages.plots import Plot
+from kpbench.boards.row import Row
 from kpbench.speed.record import SpeedRecord
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def panel(board: Board, device_name: str, records: Sequence[SpeedRecord]) -> Pan
         for row in board.complete(board.evaluator)
         if (record := record_of(row, board, records)) is not None
     ]
-    ranked = [(row, record) for row, record in found if row.method not in UNRANKED]
+    ranked = [(row, record) for row, record in found if not row.reference]
     numbers = [(row.mean(board.evaluator), record.best.images_per_s) for row, record in ranked]
     front = dict(
         zip(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from kpbench.boards.board import Board, Row, settings_of
+from kpbench.boards.board import Board, settings_of
 from kpbench.boards.pages.markdown import interval, number, settings, spread, table
+from kpbench.boards.row import Row
 from kpbench.data.variants import Variant
 from kpbench.scoring.stats import clusters_of, paired_bootstrap
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from kpbench.cli.arguments import check_role, check_taking_part, parse_seeds, settings_from
 from kpbench.cli.commands.options import (
@@ -21,6 +22,18 @@ from kpbench.cli.commands.options import (
 from kpbench.errors import InvalidInputError
 
 
+class Evaluate(TyperCommand):
+    """The command `evaluate`, in which --rerun without a value means all."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse the words of the command line, with the value that was left out."""
+        words = list(args)
+        for i, (word, following) in enumerate(zip(args, [*args[1:], "-"], strict=True)):
+            if word == "--rerun" and following.startswith("-"):
+                words[i] = "--rerun=all"
+        return super().parse_args(ctx, words)
+
+
 def evaluate(
     method: Methods = None,
     protocol: Protocols = None,
@@ -29,7 +42,14 @@ def evaluate(
     device: DeviceOption = "cpu",
     precision: Precision = "auto",
     results: Results = Path("results"),
-    rerun: Annotated[bool, typer.Option(help="Run again what has a record.")] = False,
+    rerun: Annotated[
+        str,
+        typer.Option(
+            "--rerun",
+            metavar="[all|changed]",
+            help="Run again what has a record: all, or what kpbench or torch changed since.",
+        ),
+    ] = "",
     set_: Set = None,
     train_on: Annotated[
         list[str] | None,

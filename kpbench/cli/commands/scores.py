@@ -64,14 +64,15 @@ def leaderboard(
 ) -> None:
     """Write the leaderboard pages from the records."""
     from kpbench.boards.leaderboard import stale_pages, write_pages
+    from kpbench.studies.distill_dkp import STUDIES
 
     if not folder.is_dir():
         raise InvalidInputError(f"there is no folder {folder}; name it with --folder")
     if not check:
-        for page in write_pages(folder):
+        for page in write_pages(folder, STUDIES):
             typer.echo(page)
         return
-    stale = stale_pages(folder)
+    stale = stale_pages(folder, STUDIES)
     for page in stale:
         typer.echo(f"stale: {page}; run: kpbench leaderboard --folder {folder}")
     if stale:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kpbench.api import Array, Device, Progress, no_progress, read_only
-from kpbench.cli.arguments import check_precision
+from kpbench.contracts.devices import check_precision
 from kpbench.data.depth.estimate import Estimator, load_estimator
 from kpbench.data.depth.models import Weights, find_weights, model_of, require_transformers
 from kpbench.data.depth.scale import pseudo_distance

@@ -1,4 +1,4 @@
-"""Processes that run cells, each a pool of one: if it is killed, it costs one cell, which is known.
+"""Processes that execute runs, each a pool of one: if it is killed, it costs one known run.
 
 The processes are joblib's (loky): they do not import the program that calls us, so that a script
 needs no `if __name__ == "__main__"`, and they are no forks, so that threads of torch do no harm.
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpbench.api import Progress
-from kpbench.running.execute import Outcome, Runner
+from kpbench.running.one_run import Data, Outcome, execute
 from kpbench.running.plan import Cell
-from kpbench.running.resolve import Settings
+from kpbench.running.resolve import Settings, resolve
 
 if TYPE_CHECKING:
     from joblib.externals.loky import ProcessPoolExecutor
@@ -151,6 +151,8 @@ def _without_interrupts() -> Generator[None, None, None]:
 
 # What follows runs in the worker processes.
 
+_DATA = Data()
+
 
 def _start(process: Path) -> None:
     """Leave Ctrl-C to the parent, which sends SIGTERM, and say where to."""
@@ -185,7 +187,7 @@ def _work(cell: Cell, settings: Settings, mailbox: Path, parent: int) -> Outcome
             _leave(mailbox, json.dumps([done, total, text]))
 
     signal.signal(signal.SIGTERM, interrupt)
-    return Runner(settings, tell).outcome(cell)
+    return execute(resolve(cell, settings, tell), _DATA, tell)
 
 
 def _leave(mailbox: Path, text: str) -> None:
