@@ -1,13 +1,14 @@
 """Measure on one GPU all speeds that are measured on GPUs, into one folder.
 
-    python benchmarks/gpu.py OUT --checkout AutoLink
+    python benchmarks/gpu.py OUT --part essentials --checkout AutoLink
     python benchmarks/gpu.py OUT --part against_autolink --part throughput --checkout AutoLink
     python benchmarks/gpu.py OUT --part sweep
     python benchmarks/gpu.py OUT --part other_methods --part rendering --part tests
 
-The first is `--part essentials`: what matters most, in eight minutes, imports and compilation
-included. Each of the others ends within ten. It runs from a checkout, installed or not, and says
-first which packages it needs. Where no GPU is at hand it says what it would measure, and stops.
+The first measures what matters most in eight minutes, imports and compilation included, and is what
+runs where no part is named. Each of the others ends within ten. It runs from a checkout, installed
+or not, and says first which packages it needs. Where no GPU is at hand it says what it would
+measure, and stops.
 
 Every part has a time budget of its own, gets what those before it did not need, keeps figures as
 they come, and leaves the others alone when it fails or runs out of time. OUT then holds
@@ -37,8 +38,10 @@ HERE = Path(__file__).resolve().parent
 ESSENTIALS = "essentials"
 MINUTES, ESSENTIAL_MINUTES = 9.5, 7.7
 """Of a call: less than the ten for which a machine may be lent, and less than eight."""
-ROOMS = ("nn", "training", "speed", "people")
-"""Of the tests: those whose code has a path of its own on CUDA."""
+TESTS, ROOMS = ROOT / "tests", ("nn", "training", "speed", "people")
+"""Those whose code has a path of its own on CUDA."""
+ON_CUDA = ("cuda", "gpu", "triton")
+"""What tests of that path are called after."""
 PROBE = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')"
 PROBE_SECONDS = 60.0
 ON_GPU = ("--device", "cuda")
@@ -79,7 +82,7 @@ def essentials(out: Path, checkout: Path | None) -> list[Part]:
         Part(
             "cuda_tests",
             "the tests of what runs on CUDA alone",
-            (*_pytest(ROOMS), "-k", "cuda or gpu or triton"),
+            (*_pytest(_naming(ON_CUDA)), "-k", " or ".join(ON_CUDA)),
             55,
             needs=("pytest", "hypothesis"),
         ),
@@ -136,17 +139,24 @@ def others(out: Path, checkout: Path | None) -> list[Part]:
         Part(
             "tests",
             "all tests of code that has a path of its own on CUDA",
-            _pytest(ROOMS),
+            _pytest([TESTS / room for room in ROOMS]),
             120,
-            needs=("pytest", "hypothesis"),
+            needs=("pytest", "hypothesis", "onnx", "onnxruntime"),
         ),
     ]
 
 
-def _pytest(rooms: Sequence[str]) -> tuple[str, ...]:
-    """Return a run of these rooms' tests that needs no plugin of pytest and leaves no cache."""
+def _pytest(where: Sequence[Path]) -> tuple[str, ...]:
+    """Return a run of these tests that needs no plugin of pytest and leaves no cache."""
     options = ("-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib")
-    return ("-m", "pytest", *options, *(str(ROOT / "tests" / room) for room in rooms))
+    return ("-m", "pytest", *options, *(str(place) for place in where))
+
+
+def _naming(words: Sequence[str]) -> list[Path]:
+    """Return the files of tests in which one of the words is: the others cost time to import."""
+    files = sorted(path for room in ROOMS for path in (TESTS / room).glob("test_*.py"))
+    texts = {path: f"{path.name} {path.read_text(encoding='utf-8')}".lower() for path in files}
+    return [path for path, text in texts.items() if any(word in text for word in words)]
 
 
 def chosen(names: Sequence[str], out: Path, checkout: Path | None) -> list[Part]:

@@ -6,8 +6,6 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.protocols.trees import human36m
-
 DISTINCT = {"n_train": 96, "n_test": 24}
 """People that are rendered; all further frames are the same files under other names."""
 _KINDS = {"WithBackground": ".jpg", "BackgroudMask": ".png", "Landmarks": ".mat"}
@@ -23,6 +21,8 @@ def write_tree(root: Path, copies: int) -> None:
         root: the folder, made here.
         copies: how often each of the 96 frames to learn from and 24 to test on is there.
     """
+    from tests.protocols.trees import human36m
+
     human36m.write(root, **DISTINCT)
     frames = sorted(root.glob("S*/WithBackground/*/*.jpg"))
     for frame in frames:

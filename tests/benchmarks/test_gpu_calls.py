@@ -258,10 +258,17 @@ def test_the_other_calls_that_are_told_end_in_ten(tmp_path: Path) -> None:
     calls = [
         re.findall(r"--part (\w+)", line) for line in told.splitlines() if "OUT --part" in line
     ]
+    assert calls.pop(0) == [gpu.ESSENTIALS]
     assert sorted(name for call in calls for name in call) == sorted(limits)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for call in calls:
+        assert f"gpu.py measured --part {' --part '.join(call)}" in readme
         assert sum(limits[name] for name in call) <= 60 * gpu.MINUTES, call
     assert 60 * gpu.MINUTES + parts.GRACE < 600
+
+
+def files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else list(place.glob("test_*.py"))
 
 
 def test_every_part_is_a_command_that_exists(tmp_path: Path) -> None:
@@ -274,9 +281,9 @@ def test_every_part_is_a_command_that_exists(tmp_path: Path) -> None:
         measured |= {value for option, value in pairs if option == "--method"}
         assert all(Path(word).is_file() for word in part.words if word.endswith(".py"))
         if part.words[:2] == ("-m", "pytest"):
-            rooms = [Path(word) for word in part.words if word.startswith(str(ROOT))]
-            assert rooms
-            assert all(list(room.glob("test_*.py")) for room in rooms)
+            places = [Path(word) for word in part.words if word.startswith(str(ROOT))]
+            assert any("triton" in path.name for place in places for path in files(place))
+            assert all(files(place) for place in places)
         if part.words[0].endswith("essentials.py"):
             rows.append(part.words[1])
             assert part.words[-2:] == ("--json", str(tmp_path / part.figures))
@@ -343,10 +350,9 @@ def test_packages_are_those_of_the_project_without_what_is_given() -> None:
     lines = [line.partition("#")[0].strip() for line in project["dependencies"]]
     found = packages.needed()
     assert set(found.values()) < set(lines)
-    left = {packages.name_of(line) for line in lines} - set(found)
-    assert left == {*packages.GIVEN, *packages.UNUSED}
+    assert {packages.name_of(line) for line in lines} - set(found) == set(packages.GIVEN)
     assert {"platformdirs", "rich", "typer", "pydantic", "pillow"} < set(found)
-    assert packages.missing([*found, *packages.GIVEN, *packages.UNUSED]) == []
+    assert packages.missing([*found, *packages.GIVEN]) == []
     assert packages.missing(["rich", "no-such-package"]) == ["no-such-package"]
 
 
@@ -432,27 +438,43 @@ def test_the_folder_that_makes_it_importable_is_gone_afterwards() -> None:
     assert (ROOT / "methods" / "autolink.py").is_file()
 
 
-def test_a_row_is_measured_where_kpbench_is_not_installed(bare: tuple[Path, Path]) -> None:
-    """The smallest of them, through the same call as on a GPU, on the CPU."""
-    interpreter, copy = bare
-    code = f"""
-import sys
-sys.path.insert(0, {str(copy)!r})
+DETECTOR = """
+import json, sys
 from pathlib import Path
-from benchmarks import parts, gpu
-out = Path({str(copy.parent / "out")!r})
-script = str(gpu.HERE / "essentials.py")
-part = parts.Part("detector", "", (script, "detector", "--device", "cpu", "--batch", "2",
-                  "--json", str(out / "detector.json")), 300, "detector.json")
-with gpu.importable() as environment:
+from benchmarks import essentials
+from benchmarks.autolink.bench import Amount
+from benchmarks.autolink.run import opened
+from benchmarks.autolink.training import Plan
+from kpbench.speed.training import Case
+
+plan = Plan(Case("autolink", "smoke", pixels=128), 1, 1, 1, 1)
+with opened(None, Amount(plan, 1, 1, 1), print) as opened_bench:
+    [figures] = essentials.detector(*opened_bench)
+Path(sys.argv[1]).write_text(json.dumps(figures))
+"""
+CALL_ON_A_CPU = """
+import sys
+sys.path.insert(0, {copy!r})
+from pathlib import Path
+from benchmarks import parts, uninstalled
+out = Path({out!r})
+part = parts.Part("detector", "", ("-c", {code!r}, str(out / "row.json")), 300, "row.json")
+with uninstalled.importable() as environment:
     [ended] = parts.run_all([part], out, environment, 300)
 sys.exit(ended.ended != "ok")
 """
+
+
+def test_a_row_is_measured_where_kpbench_is_not_installed(bare: tuple[Path, Path]) -> None:
+    """In small and on the CPU, in a process like those on a GPU."""
+    interpreter, copy = bare
+    out = copy.parent / "out"
+    code = CALL_ON_A_CPU.format(copy=str(copy), out=str(out), code=DETECTOR)
     done = subprocess.run(
         [interpreter, "-c", code], cwd=copy.parent, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    [row] = summary(copy.parent / "out")
+    [row] = summary(out)
     assert row["figures"]["setting"]["official code"] == "not given, so not measured"
     [figures] = row["figures"]["rows"]
     assert figures["images_per_s"]["kpbench"] > 0
