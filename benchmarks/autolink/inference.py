@@ -83,7 +83,7 @@ def same_weights(official: Any, method: Method, device: Device) -> Method:
     state["edge_weights"] = edges.detach().cpu().numpy()
     fitted: Any = method
     fitted.restore(state)
-    fitted.detector().to(device)
+    fitted.to(device)
     return method
 
 
