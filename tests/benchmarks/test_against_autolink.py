@@ -425,8 +425,7 @@ def test_edges_have_the_weights_that_the_official_decoder_draws_with() -> None:
     official = SimpleNamespace(
         state_dict=lambda: weights, hparams=SimpleNamespace(sklr=512, n_parts=3)
     )
-    detector = SimpleNamespace(to=moved.append)
-    method: Any = SimpleNamespace(restore=restored.update, detector=lambda: detector)
+    method: Any = SimpleNamespace(restore=restored.update, to=moved.append)
     assert inference.same_weights(official, method, "cpu") is method
     assert sorted(restored) == ["edge_weights", "head.bias"]
     assert restored["head.bias"].tolist() == [1.5]
