@@ -115,11 +115,15 @@ def sent(tensor: Tensor, device: str | torch.device) -> Tensor:
     return tensor.to(device)
 
 
+def drawn_rows(of: Tensor, drawn: Draw, device: str | torch.device) -> Tensor:
+    """Return the drawn rows of a tensor on the device, not yet mirrored."""
+    if of.device.type == "cpu":
+        return sent(of[drawn.rows], device)
+    return of[sent(drawn.rows, of.device)]
+
+
 def take(pixels: Tensor, drawn: Draw, device: str | torch.device) -> Tensor:
     """Return drawn images of a uint8 tensor (N, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
-    if pixels.device.type == "cpu":
-        batch = sent(pixels[drawn.rows], device)
-    else:
-        batch = pixels[sent(drawn.rows, pixels.device)]
+    batch = drawn_rows(pixels, drawn, device)
     mirrored = sent(drawn.flips, device)[:, None, None, None]
     return normalised(torch.where(mirrored, batch.flip(2), batch))

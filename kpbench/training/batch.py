@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from kpbench.api import Array, ImageSet
 from kpbench.errors import InvalidInputError
-from kpbench.nn.images import Draw, draw, placed, resized, sent, take
+from kpbench.nn.images import Draw, draw, drawn_rows, placed, resized, sent, take
 from kpbench.nn.warp import ColourRange, Warp, Warped, WarpRange, jittered
 from kpbench.training.frozen import Helper, Outputs
 
@@ -88,13 +88,9 @@ class Batch:
         return Warped(copies, moved)
 
     def _map(self, name: str) -> Tensor:
-        found = self._data.signal(name)
-        maps = found[self._drawn.rows if found.device.type == "cpu" else self._rows(found)]
-        mirrored = sent(self._drawn.flips, maps.device)[:, None, None]
-        return sent(torch.where(mirrored, maps.flip(2), maps)[:, None], self._data.device)
-
-    def _rows(self, like: Tensor) -> Tensor:
-        return sent(self._drawn.rows, like.device)
+        maps = drawn_rows(self._data.signal(name), self._drawn, self._data.device)
+        mirrored = sent(self._drawn.flips, self._data.device)[:, None, None]
+        return torch.where(mirrored, maps.flip(2), maps)[:, None]
 
     def _seen_by(self, pixels: Tensor) -> Tensor:
         if pixels is self._data.pixels:

@@ -24,6 +24,9 @@ from torch._subclasses.fake_tensor import (
 
 from kpbench.api import FitContext, ImageSet
 from kpbench.nn import images as training_data
+from kpbench.nn import warp
+from kpbench.nn.warp import ColourRange
+from kpbench.testing import toy_labelled
 from kpbench.training import batch as batch_module
 from kpbench.training import loop
 from kpbench.training.batch import Data
@@ -111,8 +114,15 @@ class TestOnAFakeGpu:
             return module
 
         monkeypatch.setattr(nn.Module, "_apply", apply)
-        monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+
+        def pin(tensor: Tensor) -> Tensor:
+            if tensor.device.type != "cpu":  # as PyTorch does
+                raise RuntimeError("only dense CPU tensors can be pinned")
+            return tensor
+
+        monkeypatch.setattr(Tensor, "pin_memory", pin)
         monkeypatch.setattr(training_data, "_order", training_data._order.__wrapped__)
+        monkeypatch.setattr(warp, "_system", warp._system.__wrapped__)
         return mode
 
     @pytest.mark.parametrize("kept", [False, True])
@@ -173,6 +183,39 @@ class TestOnAFakeGpu:
         with pytest.raises(_EnoughError):
             fitted(name, images, teacher, device="cuda")
         assert [loss.device.type for loss in losses] == ["cuda"] * 3
+
+    @pytest.mark.parametrize("place", ["cpu", "cuda"])
+    def test_all_that_a_batch_offers_is_on_the_gpu(
+        self, place: str, mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Wherever the images lie: those of a large data set stay in host memory."""
+        known = toy_labelled(8).images
+
+        def placed(tensor: Tensor, device: str) -> Tensor:
+            there = tensor if isinstance(tensor, FakeTensor) else mode.from_tensor(tensor)
+            return there.to(place)
+
+        monkeypatch.setattr(batch_module, "placed", placed)
+        with mode:
+            pixels = torch.empty(8, 32, 32, 3, dtype=torch.uint8)
+            data = Data(
+                known, pixels, {}, "cuda", batch_size=4, flip=True, seed=0, steps=3
+            )  # fmt: skip
+            signals = {
+                "frames": torch.empty(8, 32, 32, 3, dtype=torch.uint8),
+                "depth": torch.empty(8, 32, 32),
+                "mask": torch.empty(8, 32, 32),
+            }
+            data._signals |= {name: placed(signal, "cuda") for name, signal in signals.items()}
+            batch = data.batch(1)
+            copy = batch.warped(colours=ColourRange())
+            points = torch.zeros(4, K, 2, device="cuda", requires_grad=True)
+            found = [batch.images, batch.frames, batch.depth, batch.mask, copy.images]
+            found += [copy.warp.source(points), copy.warp.target(points)]
+            assert {tensor.device.type for tensor in found} == {"cuda"}
+            assert [tuple(t.shape) for t in found[:4]] == [
+                (4, 3, 32, 32), (4, 3, 32, 32), (4, 1, 32, 32), (4, 1, 32, 32)
+            ]  # fmt: skip
 
     def test_it_would_notice(self, mode: FakeTensorMode) -> None:
         with mode:
