@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from kpbench.api import Device
 from kpbench.cli.arguments import parse_overrides, parse_precision, parse_seeds
 from kpbench.cli.main import main
 from kpbench.errors import InvalidInputError
+from kpbench.registry import available
+from kpbench.running.plan import Cell
+from kpbench.running.resolve import Settings
 from tests.conftest import Install, bright
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "evaluators.npz"
@@ -271,3 +275,42 @@ def test_a_method_that_reads_depth_cannot_use_a_folder(
     words = ["train", "distill_dkp", "--images", str(photos), "--output", str(tmp_path / "model")]
     assert main([*words, "--recipe", "smoke"]) == 2
     assert "the data has no depth; it has: RGB" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "rerun"),
+    [
+        ([], ""),
+        (["--rerun"], "all"),
+        (["--rerun", "--jobs", "1"], "all"),
+        (["--rerun", "changed"], "changed"),
+        (["--jobs", "1", "--rerun"], "all"),
+    ],
+)
+def test_evaluate_without_names_runs_every_method_on_the_default_protocols(
+    words: list[str], rerun: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first command of the README, and the one word that may lack its value."""
+    asked: list[tuple[set[str], set[str], str]] = []
+
+    def note(cells: Sequence[Cell], settings: Settings, **_: object) -> int:
+        names = {cell.method for cell in cells}, {cell.protocol for cell in cells}
+        asked.append((*names, settings.rerun))
+        return 0
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kpbench.cli.console.run_and_report", note)
+    assert main(["evaluate", *words]) == 0
+    [(methods, protocols, how)] = asked
+    assert methods == set(available("methods"))
+    assert protocols == {"people_background", "people_fashion", "people_taichi"}
+    assert how == rerun
+
+
+@pytest.mark.parametrize(
+    "words", [["evaluate", "--rerun", "some"], ["evaluate", "--rerun=some"], ["check", "--x"]]
+)
+def test_wrong_words_are_no_traceback(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    text = said(capsys)
+    assert "Traceback" not in text and words[-1].removeprefix("--rerun=") in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,7 @@ class Evaluate(TyperCommand):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Parse the words of the command line, with the value that was left out."""
         words = list(args)
-        for i, (word, following) in enumerate(zip(args, [*args[1:], "-"], strict=True)):
+        for i, (word, following) in enumerate(zip_longest(args, args[1:], fillvalue="-")):
             if word == "--rerun" and following.startswith("-"):
                 words[i] = "--rerun=all"
         return super().parse_args(ctx, words)

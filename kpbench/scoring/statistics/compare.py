@@ -1,0 +1,161 @@
+"""How far means over seeds may be trusted, and their differences on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kpbench.contracts.types import Array
+from kpbench.errors import InvalidInputError
+from kpbench.scoring.metrics import Aggregation
+from kpbench.scoring.statistics.resampling import (
+    LEVELS,
+    Resampled,
+    defined_ones,
+    percentile_interval,
+    resample,
+)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Score of a minus score of b on the same images; exchanging a and b changes the signs alone.
+
+    Attributes:
+        difference: in the unit of the score.
+        ci95: interval over images and seeds, see `paired_difference`.
+        p_value: two-sided, of no difference.
+    """
+
+    difference: float
+    ci95: tuple[float, float]
+    p_value: float
+
+
+def paired_bootstrap(
+    a: Sequence[tuple[Array, Array]],
+    b: Sequence[tuple[Array, Array]],
+    aggregation: Aggregation,
+    groups: Array | None = None,
+    *,
+    clusters: Array | None = None,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> PairedDifference:
+    """Compare two methods on the same images, over images and seeds.
+
+    `resample` and `paired_difference` in one; use these for more than two methods.
+
+    Args:
+        a: (errors, valid) of the first method, one a seed, (N, C) each.
+        b: the same of the second method.
+        aggregation: how errors become one number.
+        groups: (N,) for `group_mean`.
+        clusters: as `resample`.
+        n_resamples: number of resamples.
+        seed: of the resampling.
+
+    Raises:
+        InvalidInputError: no seeds, or not the same images and labels.
+        UndefinedScoreError: as `bootstrap_interval`.
+    """
+    if not a or not b:
+        raise InvalidInputError("a comparison needs at least one seed of each method")
+    found = resample(
+        [*a, *b], aggregation, groups, clusters=clusters, n_resamples=n_resamples, seed=seed
+    )
+    return paired_difference(found[: len(a)], found[len(a) :])
+
+
+def mean_interval(runs: Resampled) -> tuple[float, float]:
+    """Return the 95 % interval of a method's mean over seeds, as `paired_difference` computes it.
+
+    Args:
+        runs: of one method, one a seed.
+
+    Raises:
+        UndefinedScoreError: most resamples are undefined.
+    """
+    of_images = runs.resamples.mean(1)
+    if len(runs.values) == 1:
+        return percentile_interval(of_images)
+    value = float(runs.values.mean())
+    error, freedom = _standard_error(of_images, runs.units, [runs])
+    half = _quantile(freedom) * error
+    return value - half, value + half
+
+
+def paired_difference(a: Resampled, b: Resampled) -> PairedDifference:
+    """Return the mean over seeds of method a minus that of b, over images and seeds.
+
+    The variance is that of the difference over resampled images, which both methods and all seeds
+    share, and for each method that of its scores between seeds, divided by their number. Three
+    seeds tell little of their own variance, so the interval is Student's t with the degrees of
+    freedom of Satterthwaite (Biometrics Bulletin 1946). Percentiles of a bootstrap over seeds are
+    too narrow: they call 17 % of true ties decided at three seeds.
+
+    With one seed of each method nothing is known of the seeds: the interval is that of the images
+    alone, by percentiles.
+
+    Args:
+        a: of one method, one run a seed.
+        b: of the other method, in the same resamples.
+
+    Raises:
+        UndefinedScoreError: most resamples are undefined.
+    """
+    of_images = a.resamples.mean(1) - b.resamples.mean(1)
+    difference = float(a.values.mean() - b.values.mean())
+    if len(a.values) == len(b.values) == 1:
+        return PairedDifference(difference, percentile_interval(of_images), _p_value(of_images))
+    error, freedom = _standard_error(of_images, a.units, [a, b])
+    half = _quantile(freedom) * error
+    return PairedDifference(
+        difference, (difference - half, difference + half), _t_p_value(difference, error, freedom)
+    )
+
+
+def _standard_error(
+    of_images: Array, units: int, methods: Sequence[Resampled]
+) -> tuple[float, float]:
+    """Return the standard error of a mean over seeds, or of a difference, and its freedom.
+
+    Args:
+        of_images: (B,) the estimate in each resample of the images.
+        units: how many images or identities were resampled.
+        methods: whose seeds vary.
+    """
+    defined = defined_ones(of_images)
+    parts = [(float(defined.var(ddof=1)) * units / (units - 1), units - 1)]
+    for runs in methods:
+        seeds = len(runs.values)
+        if seeds > 1:
+            parts.append((float(runs.values.var(ddof=1)) / seeds, seeds - 1))
+    total = sum(variance for variance, _ in parts)
+    if total == 0:
+        return 0.0, float(units - 1)
+    freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
+    return float(np.sqrt(total)), freedom
+
+
+def _quantile(freedom: float) -> float:
+    """Return how many standard errors a 95 % interval reaches to each side."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, LEVELS[1] / 100))
+
+
+def _t_p_value(difference: float, error: float, freedom: float) -> float:
+    from scipy.special import stdtr
+
+    if error == 0:
+        return float(difference == 0)
+    return min(1.0, 2 * float(stdtr(freedom, -abs(difference) / error)))
+
+
+def _p_value(differences: Array) -> float:
+    defined = defined_ones(differences)
+    tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / (len(defined) + 1))
