@@ -15,14 +15,8 @@ from kpbench.records.made_by import newest, what_changed
 from kpbench.records.record import Identity, Record, Score, all_records, data_of, stored_artifact
 from kpbench.records.shipped import apart
 from kpbench.scoring.per_image import load_scores
-from kpbench.scoring.stats import (
-    PairedDifference,
-    Resampled,
-    clusters_of,
-    mean_interval,
-    paired_difference,
-    resample,
-)
+from kpbench.scoring.statistics.compare import PairedDifference, mean_interval, paired_difference
+from kpbench.scoring.statistics.resampling import Resampled, clusters_of, resample
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ class Board:
         return newest(record for row in self.rows for record in row.scored)
 
     def interval(self, evaluator: str, row: Row) -> tuple[float, float]:
-        """Return the 95 % bootstrap interval of a complete row's mean, over images and seeds."""
+        """Return the 95 % interval of a complete row's mean, over images and seeds."""
         return mean_interval(self._resampled(evaluator)[row.label])
 
     def difference(self, evaluator: str, a: Row, b: Row) -> PairedDifference:

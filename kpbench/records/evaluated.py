@@ -6,7 +6,7 @@ from kpbench.contracts.types import Array
 from kpbench.records.record import Score
 from kpbench.scoring.evaluators import Evaluation
 from kpbench.scoring.spec import EvaluatorSpec
-from kpbench.scoring.stats import bootstrap_interval, clusters_of
+from kpbench.scoring.statistics.resampling import bootstrap_interval, clusters_of
 
 
 def as_score(found: Evaluation, spec: EvaluatorSpec, identities: Array | None = None) -> Score:

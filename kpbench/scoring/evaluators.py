@@ -18,7 +18,7 @@ from kpbench.scoring.metrics import Aggregation, aggregate
 from kpbench.scoring.regressed import score_on
 from kpbench.scoring.regression import LandmarkRegressor
 from kpbench.scoring.spec import EvaluatorSpec
-from kpbench.scoring.stats import bootstrap_interval
+from kpbench.scoring.statistics.resampling import bootstrap_interval
 
 __all__ = [
     "Detections",

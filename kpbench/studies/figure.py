@@ -10,7 +10,7 @@ from kpbench.boards.board import Board
 from kpbench.boards.pages.markdown import interval, number, table
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.row import Row
-from kpbench.scoring.stats import PairedDifference
+from kpbench.scoring.statistics.compare import PairedDifference
 from kpbench.studies.plan import LAYERS, RECIPE_GAMMA, STUDENT, TEACHER, effective
 from kpbench.studies.results import Studied
 

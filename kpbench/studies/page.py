@@ -44,12 +44,12 @@ on the embedded data. What deviates from the paper, whatever the recipe:
 - AutoLink's evaluator is the paper's. On `people_plain` and `people_background` it looks at test
   labels to tell left from right, so the order is asked under the strict one, too.
 
-A score is the mean over seeds ± their standard deviation; intervals are 95 % bootstraps over seeds
-and test images, or the identities that these share, and differences are paired. An order holds, or
-is reversed, if the interval of the difference excludes 0; of one seed, an interval knows nothing of
-how trainings differ. "Student only" is `autolink`, "teacher only" `depth_teacher`, which reads
-depth at prediction; Table 2 is of the same runs as Table 1. `mean_shape`, where it was run, is the
-floor: it sees no image and has no rank, and what is not better than it is said to be so.
+A score is the mean over seeds ± their standard deviation; 95 % intervals are over seeds (Student's
+t) and test images, or the identities that these share (bootstrap), and differences are paired. An
+order holds, or is reversed, if the interval of the difference excludes 0; of one seed, an interval
+knows nothing of how trainings differ. "Student only" is `autolink`, "teacher only" `depth_teacher`,
+which reads depth at prediction; Table 2 is of the same runs as Table 1. `mean_shape`, where it was
+run, is the floor: it sees no image and has no rank; what is not better than it is said to be so.
 """
 _REPORT = """\
 Never ranked with what is measured here. The two tables print different values for the same model;

@@ -12,7 +12,7 @@ from kpbench.boards.board import Board, rows_of
 from kpbench.boards.row import Row
 from kpbench.records.published import PublishedNumber
 from kpbench.records.record import Identity, Record, all_records, data_of
-from kpbench.scoring.stats import PairedDifference
+from kpbench.scoring.statistics.compare import PairedDifference
 from kpbench.studies.plan import (
     BOTH,
     DATASETS,

@@ -20,7 +20,8 @@ from kpbench.records.record import Record, all_records
 from kpbench.running.execute import Settings, evaluate
 from kpbench.running.plan import grid
 from kpbench.scoring.per_image import load_scores
-from kpbench.scoring.stats import clusters_of, mean_interval, resample
+from kpbench.scoring.statistics.compare import mean_interval
+from kpbench.scoring.statistics.resampling import clusters_of, resample
 from tests.conftest import TOY_PROTOCOL, Install, bright
 
 WITH_PEOPLE = TOY_PROTOCOL.replace(

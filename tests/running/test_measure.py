@@ -20,7 +20,7 @@ from kpbench.scoring.detection_files import load_detections
 from kpbench.scoring.evaluators import evaluate
 from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.per_image import load_scores
-from kpbench.scoring.stats import bootstrap_interval
+from kpbench.scoring.statistics.resampling import bootstrap_interval
 from kpbench.testing import toy_labelled
 
 STRICT = replace(get_evaluator("deepfashion/strict"), threshold=0.1)

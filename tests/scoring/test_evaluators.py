@@ -11,7 +11,7 @@ import pytest
 from kpbench.scoring.evaluators import Detections, evaluate
 from kpbench.scoring.metrics import aggregate
 from kpbench.scoring.named import get_evaluator
-from kpbench.scoring.stats import bootstrap_interval
+from kpbench.scoring.statistics.resampling import bootstrap_interval
 from tests.scoring.evaluator_toys import (
     IN_IMAGE,
     MISSING_LABELS,

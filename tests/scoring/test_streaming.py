@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from kpbench.api import Array
-from kpbench.scoring import stats
 from kpbench.scoring.detection_files import load_detections
 from kpbench.scoring.evaluators import Evaluation, evaluate
 from kpbench.scoring.fitting import Spread
 from kpbench.scoring.flips import Pairs, permutation
 from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.scorefile import score_file
+from kpbench.scoring.statistics import resampling as stats
 from kpbench_protocols.human36m.evaluators import PAIRS as HUMAN36M_PAIRS
 from kpbench_protocols.human36m.evaluators import PUBLISHED_PAIRS as HUMAN36M_PUBLISHED_PAIRS
 from tests.scoring.large_detections import write

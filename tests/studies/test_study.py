@@ -22,7 +22,7 @@ from kpbench.records.record import Record, all_records
 from kpbench.registry import load_method, load_protocol
 from kpbench.running.plan import Cell, grid
 from kpbench.running.resolve import Settings, resolve
-from kpbench.scoring.stats import paired_bootstrap
+from kpbench.scoring.statistics.compare import paired_bootstrap
 from kpbench.studies.distill_dkp import STUDIES
 from kpbench.studies.forecast import forecast
 from kpbench.studies.page import pages, plots

@@ -81,10 +81,10 @@ def first_section(page: str) -> str:
 
 
 def test_the_floor_is_in_table_1_and_who_is_not_better_is_named(board: Path) -> None:
-    toy_tables(board / "results", GOOD, [BACKGROUND, TAICHI], noise=0.2)
+    toy_tables(board / "results", GOOD, [BACKGROUND, TAICHI], noise=0.02)
     for seed in (0, 1, 2):  # seed 2 is of no run of the study
         toy_floor(board, BACKGROUND, 12.0, seed=seed)
-        toy_floor(board, TAICHI, 8.5, seed=seed, noise=0.2)
+        toy_floor(board, TAICHI, 8.5, seed=seed, noise=0.02)
     toy_floor(board, TAICHI, 1.0, arguments={"k": 3})
     toy_floor(
         board, TAICHI, 1.0, trained_on=toy_record(board / "a", BACKGROUND, BOTH, 8.0).identity

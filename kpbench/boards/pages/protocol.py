@@ -22,10 +22,10 @@ from kpbench.boards.pages.variants import in_a_table, variants_section
 from kpbench.boards.row import Row
 
 EXPLAIN = """\
-A score is the mean over seeds, ± their standard deviation where there are several; the interval
-is a 95 % bootstrap over seeds and over test images, or over the identities that these share, as
-each table says. Methods share a rank unless the paired interval of their difference, on the same
-images, excludes 0. "Of the way" is the share of the distance from the mean shape (0 %) to the
+A score is the mean over seeds, ± their standard deviation where there are several; the 95 %
+interval is over seeds (Student's t) and test images, or the identities that these share, as each
+table says (bootstrap). Methods share a rank unless the paired interval of their difference, on the
+same images, excludes 0. "Of the way" is the share of the distance from the mean shape (0 %) to the
 oracle (100 %). "On the object" is the share of keypoints that lie on the object. Rows without a
 rank are references, or incomplete for the reason given.
 """

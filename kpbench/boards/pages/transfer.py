@@ -11,15 +11,16 @@ from kpbench.boards.board import setting_names, settings_of
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, settings, spread, table
 from kpbench.records.record import Identity, Record, all_records, data_of, stored_artifact
 from kpbench.scoring.per_image import load_scores
-from kpbench.scoring.stats import clusters_of, mean_interval, resample
+from kpbench.scoring.statistics.compare import mean_interval
+from kpbench.scoring.statistics.resampling import clusters_of, resample
 
 NAME = "transfer.md"
 _EXPLAIN = """\
 Rows are trained on one data set, columns tested on another: the detector is taken as it is, and the
 regression to landmarks is fitted on the training images of the data set that is tested (Hedlin et
 al., StableKeypoints, Table 5; compare Harris's thesis, Table 4.23). Numbers are means over seeds ±
-their standard deviation under the default evaluator of the column, in brackets the 95 % bootstrap
-interval over images (or identities) and seeds. Columns have units of their own; compare inside one.
+their standard deviation under the default evaluator of the column, in brackets the 95 % interval
+over images (or identities) and seeds. Columns have units of their own; compare inside one.
 """
 _Key = tuple[object, ...]
 

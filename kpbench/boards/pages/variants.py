@@ -10,13 +10,14 @@ from kpbench.boards.board import Board, settings_of
 from kpbench.boards.pages.markdown import interval, number, settings, spread, table
 from kpbench.boards.row import Row
 from kpbench.data.variants import Variant
-from kpbench.scoring.stats import clusters_of, paired_bootstrap
+from kpbench.scoring.statistics.compare import paired_bootstrap
+from kpbench.scoring.statistics.resampling import clusters_of
 
 TRAINING = {f.name for f in fields(Variant)}
 """Arguments that leave the test images and their labels as they are."""
 _EXPLAIN = """\
 Score under `{evaluator}` in {unit} with an argument of the protocol, beside the same method, the
-same seeds and the same test images without it; the interval is a paired 95 % bootstrap. `images`
+same seeds and the same test images without it; the 95 % interval is paired. `images`
 is the number of training images (all, if not named); `depth_…` spoils the depth that a method is
 shown, in training and, where it reads depth, at prediction.
 """

@@ -122,22 +122,36 @@ def _standard_error(
 ) -> tuple[float, float]:
     """Return the standard error of a mean over seeds, or of a difference, and its freedom.
 
+    Scores of seeds on the same images differ by their seeds and by how each happens to do on these
+    images. The latter is in the variance over images already, so it is taken off what is seen
+    between seeds. For the degrees of freedom a seed's part counts with the mean of both, which
+    simulations favour: 93 to 97.5 % coverage at 2, 3, 5 and 10 seeds, whatever dominates
+    (`test_coverage_over_images_and_seeds`).
+
     Args:
         of_images: (B,) the estimate in each resample of the images.
         units: how many images or identities were resampled.
         methods: whose seeds vary.
     """
-    defined = defined_ones(of_images)
-    parts = [(float(defined.var(ddof=1)) * units / (units - 1), units - 1)]
+    variance = float(defined_ones(of_images).var(ddof=1)) * units / (units - 1)
+    squares, least = variance**2 / (units - 1), units - 1
     for runs in methods:
         seeds = len(runs.values)
         if seeds > 1:
-            parts.append((float(runs.values.var(ddof=1)) / seeds, seeds - 1))
-    total = sum(variance for variance, _ in parts)
-    if total == 0:
-        return 0.0, float(units - 1)
-    freedom = total**2 / sum(variance**2 / degrees for variance, degrees in parts)
-    return float(np.sqrt(total)), freedom
+            seen = float(runs.values.var(ddof=1))
+            own = max(0.0, seen - _between_images(runs))
+            variance += own / seeds
+            squares += ((own + seen) / 2 / seeds) ** 2 / (seeds - 1)
+            least = min(least, seeds - 1)
+    freedom = variance**2 / squares if squares else units - 1
+    return float(np.sqrt(variance)), float(max(freedom, least))  # never less than of one part
+
+
+def _between_images(runs: Resampled) -> float:
+    """Return the variance of one run's score over images, beside what all runs share."""
+    apart = runs.resamples - runs.resamples.mean(1, keepdims=True)
+    seeds = len(runs.values)
+    return float(np.nanvar(apart, axis=0, ddof=1).mean()) * seeds / (seeds - 1)
 
 
 def _quantile(freedom: float) -> float:

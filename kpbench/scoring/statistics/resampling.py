@@ -1,4 +1,4 @@
-"""How far a score may be trusted: bootstrap over test images and seeds, paired differences."""
+"""Scores in resamples of their test images: the bootstrap over images or identities."""
 
 from __future__ import annotations
 
@@ -21,35 +21,22 @@ MIN_IDENTITIES = 10
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """Score of a minus score of b on the same images.
-
-    Attributes:
-        difference: in the unit of the score.
-        ci95: percentile bootstrap interval over images and seeds.
-        p_value: two-sided, of no difference; at least 2 / (resamples + 1).
-    """
-
-    difference: float
-    ci95: tuple[float, float]
-    p_value: float
-
-
-@dataclass(frozen=True)
 class Resampled:
     """Scores of R runs in B resamples of their common test images.
 
     Attributes:
         values: (R,) on the images as they are.
         resamples: (B, R); NaN where a resample has nothing to average.
+        units: how many images, or identities, were resampled.
     """
 
     values: Array
     resamples: Array
+    units: int
 
     def __getitem__(self, runs: slice) -> Resampled:
         """Return some of the runs, in the same resamples."""
-        return Resampled(self.values[runs], self.resamples[:, runs])
+        return Resampled(self.values[runs], self.resamples[:, runs], self.units)
 
 
 def clusters_of(identities: Array | None) -> Array | None:
@@ -115,42 +102,7 @@ def bootstrap_interval(
         n_resamples=n_resamples,
         seed=seed,
     )
-    return _interval(found.resamples[:, 0])
-
-
-def paired_bootstrap(
-    a: Sequence[tuple[Array, Array]],
-    b: Sequence[tuple[Array, Array]],
-    aggregation: Aggregation,
-    groups: Array | None = None,
-    *,
-    clusters: Array | None = None,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> PairedDifference:
-    """Compare two methods on the same images, over images and seeds.
-
-    `resample` and `paired_difference` in one; use these for more than two methods.
-
-    Args:
-        a: (errors, valid) of the first method, one a seed, (N, C) each.
-        b: the same of the second method.
-        aggregation: how errors become one number.
-        groups: (N,) for `group_mean`.
-        clusters: as `resample`.
-        n_resamples: number of resamples.
-        seed: of the resampling.
-
-    Raises:
-        InvalidInputError: no seeds, or not the same images and labels.
-        UndefinedScoreError: as `bootstrap_interval`.
-    """
-    if not a or not b:
-        raise InvalidInputError("a comparison needs at least one seed of each method")
-    found = resample(
-        [*a, *b], aggregation, groups, clusters=clusters, n_resamples=n_resamples, seed=seed
-    )
-    return paired_difference(found[: len(a)], found[len(a) :], seed=seed)
+    return percentile_interval(found.resamples[:, 0])
 
 
 def resample(
@@ -190,48 +142,7 @@ def resample(
     for counts in _resamples(n, n_resamples, seed):
         above = (counts @ numerator.reshape(n, -1)).reshape(-1, n_runs, n_ratios)
         scores.append(combine(above, (counts @ denominator)[:, None], aggregation))
-    return Resampled(np.array(values), np.concatenate(scores))
-
-
-def mean_interval(runs: Resampled, *, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a method's mean over seeds, as `paired_difference`.
-
-    Args:
-        runs: of one method, one a seed.
-        seed: of the resampling of the seeds.
-
-    Raises:
-        UndefinedScoreError: most resamples are undefined.
-    """
-    return _interval(_means(runs, np.random.default_rng((seed, 1))))
-
-
-def paired_difference(a: Resampled, b: Resampled, *, seed: int = 0) -> PairedDifference:
-    """Return the mean over seeds of method a minus that of b, over images and seeds.
-
-    Each resample has drawn the images once, for both methods and all seeds; here it draws the seeds
-    of each method with replacement (its runs are independent of the other's). With n seeds the
-    share of the variance between seeds is too small by (n - 1) / n, and with one seed it is absent.
-
-    Args:
-        a: of one method, one run a seed.
-        b: of the other method, in the same resamples.
-        seed: of the resampling of the seeds.
-
-    Raises:
-        UndefinedScoreError: most resamples are undefined.
-    """
-    rng = np.random.default_rng((seed, 1))
-    differences = _means(a, rng) - _means(b, rng)
-    return PairedDifference(
-        float(a.values.mean() - b.values.mean()), _interval(differences), _p_value(differences)
-    )
-
-
-def _means(runs: Resampled, rng: np.random.Generator) -> Array:
-    """Return the mean over seeds in each resample of the images and of the seeds, (B,)."""
-    drawn = rng.integers(0, len(runs.values), runs.resamples.shape)
-    return np.asarray(np.take_along_axis(runs.resamples, drawn, axis=1).mean(1))
+    return Resampled(np.array(values), np.concatenate(scores), n)
 
 
 def _summed(values: Array, clusters: Array) -> Array:
@@ -269,21 +180,29 @@ def _draw(n: int, n_resamples: int, rng: np.random.Generator) -> Array:
     return np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
 
 
-def _interval(values: Array) -> tuple[float, float]:
+def percentile_interval(values: Array) -> tuple[float, float]:
+    """Return the 95 % interval of (B,) resampled values; undefined ones are left out.
+
+    Raises:
+        UndefinedScoreError: most are undefined.
+    """
+    low, high = np.percentile(defined_ones(values), LEVELS)
+    return float(low), float(high)
+
+
+def defined_ones(values: Array) -> Array:
+    """Return those of (B,) resampled values that are defined.
+
+    Raises:
+        UndefinedScoreError: most are not.
+    """
     defined = values[~np.isnan(values)]
     if 2 * len(defined) < len(values):
         raise UndefinedScoreError(
             f"the score is undefined in {len(values) - len(defined)} of {len(values)} resamples of "
             "the test images: too few of them have labels"
         )
-    low, high = np.percentile(defined, LEVELS)
-    return float(low), float(high)
-
-
-def _p_value(differences: Array) -> float:
-    defined = differences[~np.isnan(differences)]
-    tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (tail + 1) / (len(defined) + 1))
+    return np.asarray(defined)
 
 
 def _check_same_images(runs: Sequence[tuple[Array, Array]]) -> None:
