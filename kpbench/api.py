@@ -21,7 +21,7 @@ from kpbench.contracts.method import (
     MovableMethod,
 )
 from kpbench.contracts.protocol import ConfigurableProtocol, EvaluationProtocol, PreparedProtocol
-from kpbench.contracts.task import Measured, Reference, Task
+from kpbench.contracts.task import Measured, Task
 from kpbench.contracts.types import (
     PRECISIONS,
     RECIPES,
@@ -33,6 +33,7 @@ from kpbench.contracts.types import (
     Labelled,
     Progress,
     Recipe,
+    Reference,
     Signal,
     Splits,
     no_progress,
@@ -86,6 +87,7 @@ class MethodBase(ABC):
     depends_on: ClassVar[str | None] = None
     requires: ClassVar[Sequence[str]] = ()
     paper: ClassVar[str] = ""
+    reference: ClassVar[Reference] = ""
 
     def configured(self, *, role: str, recipe: Recipe, overrides: Mapping[str, Any]) -> Self:
         """Return a new method with `overrides` applied; `role` and `recipe` change nothing here.

@@ -15,6 +15,7 @@ class MeanShape(MethodBase):
     """Predict the same ring of K points for every image."""
 
     name = "mean_shape"
+    reference = "floor"
     _points: Array = field(default_factory=lambda: np.zeros((0, 2)), init=False, repr=False)
 
     def fit(self, images: ImageSet, *, n_keypoints: int, seed: int, context: FitContext) -> None:

@@ -20,6 +20,7 @@ class Oracle(MethodBase):
     """Return the L annotated landmarks as keypoints; every evaluator must call them perfect."""
 
     name = "oracle"
+    reference = "ceiling"
     task = "labels->2D"
 
     def fit(self, images: ImageSet, *, n_keypoints: int, seed: int, context: FitContext) -> None:

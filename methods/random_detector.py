@@ -28,6 +28,7 @@ class RandomDetector(NetworkMethod):
     """
 
     name = "random_detector"
+    reference = "other"
     recipes = RECIPES
     told_by = "head.bias"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kpbench.boards.row import Row
-from kpbench.contracts.task import Reference
+from kpbench.contracts.types import Reference
 from kpbench.records.made_by import newest, what_changed
 from kpbench.records.record import Identity, Record, Score, all_records, data_of, stored_artifact
 from kpbench.records.shipped import apart

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from kpbench.contracts.task import Reference
+from kpbench.contracts.types import Reference
 from kpbench.records.record import Record
 from kpbench.scoring.per_image import Scores
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from kpbench.contracts.method import Method
 from kpbench.contracts.protocol import EvaluationProtocol
@@ -12,9 +12,6 @@ from kpbench.contracts.types import Array, Signal
 
 if TYPE_CHECKING:
     from kpbench.records.record import LabelCurve, Score
-
-Reference = Literal["", "floor", "ceiling", "other"]
-"""What a row is to the others: "" for a method that is ranked, else a reference that is not."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,6 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """What goes in and what comes out, e.g. "image->2D"."""
-        ...
-
-    @property
-    def references(self) -> Mapping[str, Reference]:
-        """The methods that are no entries of a leaderboard, by name, and what they are."""
         ...
 
     @property

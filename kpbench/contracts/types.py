@@ -17,6 +17,8 @@ Signal = Literal["depth", "mask", "frames"]
 Recipe = Literal["quick", "paper", "smoke"]
 """How much training: two CPU cores and minutes; the published recipe; a few steps for tests."""
 Device = Literal["cpu", "cuda"]
+Reference = Literal["", "floor", "ceiling", "other"]
+"""What a method is to the others of a board: "" for one that is ranked, else a reference."""
 
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)

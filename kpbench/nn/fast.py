@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -35,6 +36,17 @@ def cpu_threads(batch_size: int, pixels: int) -> int:
         (1, 2)
     """
     return 1 if batch_size * pixels < LARGE_STEP else 2
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute on one thread of the CPU: another number of them rounds otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def compiles(device: str, visited_pixels: int) -> bool:

@@ -18,8 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from kpbench.contracts.task import Reference
-from kpbench.contracts.types import Device, Recipe
+from kpbench.contracts.types import Device, Recipe, Reference
 from kpbench.errors import RecordError
 from kpbench.files.atomic import write_atomically
 

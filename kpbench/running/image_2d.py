@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from kpbench.contracts.method import Method
-from kpbench.contracts.task import Reference, Task
+from kpbench.contracts.task import Task
 from kpbench.contracts.types import Array, ImageSet, Keypoints, Signal, Splits
 from kpbench.errors import InvalidInputError
 from kpbench.running.checks import check_data, toy_labelled
@@ -19,11 +19,6 @@ class Image2D:
 
     name = "image->2D"
     signals: Sequence[Signal] = ("mask",)
-    references: Mapping[str, Reference] = {
-        "mean_shape": "floor",
-        "random_detector": "other",
-        "oracle": "ceiling",
-    }
 
     def accepts(self, method: Method) -> bool:
         """Return whether the method finds keypoints in images, or reads them off the labels."""

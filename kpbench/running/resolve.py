@@ -123,7 +123,8 @@ class Run:
     @property
     def reference(self) -> Reference:
         """What the method is to those that are ranked, "" if it is one of them."""
-        return self.task.references.get(self.identity.method, "")
+        found: Reference = getattr(self.method, "reference", "")
+        return found
 
     @property
     def trains(self) -> bool:

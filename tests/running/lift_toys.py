@@ -45,7 +45,6 @@ def poses(n, seed):
 class Lift:
     name = "2D->3D"
     signals = ()
-    references = {"flat": "floor"}
 
     def accepts(self, method):
         return method.task == self.name
