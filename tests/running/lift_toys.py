@@ -152,6 +152,7 @@ from kpbench import MethodBase
 @dataclass
 class Method(MethodBase):
     name = "{name}"
+    reference = "{reference}"
     task = "2D->3D"
 
     def fit(self, images, *, n_keypoints, seed, context):
@@ -165,6 +166,6 @@ PLUGIN = Method()
 '''
 
 
-def lifting(name: str, depth: str) -> str:
+def lifting(name: str, depth: str, reference: str = "") -> str:
     """Return the source of a method that finds these depths in points (N, K, 2), `images`."""
-    return METHOD.format(name=name, depth=depth)
+    return METHOD.format(name=name, depth=depth, reference=reference)

@@ -22,7 +22,7 @@ from tests.conftest import Install, bright
 from tests.running.lift_toys import PROTOCOL, TASK, lifting
 
 METHODS = {
-    "flat": lifting("flat", "np.full(images.shape[:2], 0.5)"),
+    "flat": lifting("flat", "np.full(images.shape[:2], 0.5)", "floor"),
     "weighted": lifting("weighted", "images @ [0.5, 0.4]"),
     "wide": lifting("wide", "images"),
 }
