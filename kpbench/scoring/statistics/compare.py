@@ -125,7 +125,7 @@ def _standard_error(
     Scores of seeds on the same images differ by their seeds and by how each happens to do on these
     images. The latter is in the variance over images already, so it is taken off what is seen
     between seeds. For the degrees of freedom a seed's part counts with the mean of both, which
-    simulations favour: 93 to 97.5 % coverage at 2, 3, 5 and 10 seeds, whatever dominates
+    simulations favour: 93 to 97 % coverage at 2, 3, 5 and 10 seeds, whatever dominates
     (`test_coverage_over_images_and_seeds`).
 
     Args:
