@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from kpbench import Array, FitContext, ImageSet, Keypoints, Method, MethodBase
 from kpbench.errors import CheckpointError, TrainingError
 from kpbench.nn import PerceptualLoss
-from kpbench.nn.fast import one_thread
+from kpbench.nn.fast import torch_threads
 from kpbench.nn.images import device_batches
 
 STAGES = 5
@@ -90,10 +91,9 @@ class FeatureClusters(MethodBase):
 
     def _features(self, images: ImageSet) -> Iterator[Tensor]:
         """Yield (B, C, h, w) features of length 1."""
-        network = PerceptualLoss("efficientnet_lite0").features
-        with one_thread(), torch.inference_mode():
+        with torch_threads(1), torch.inference_mode():
             for batch in device_batches(images.images, self.image_size, "cpu"):
-                yield normalize(network(batch / 2 + 0.5)[self.stage - 1], dim=1)
+                yield normalize(_network()(batch / 2 + 0.5)[self.stage - 1], dim=1)
 
     def state(self) -> dict[str, Array]:
         """Return the centres."""
@@ -103,6 +103,12 @@ class FeatureClusters(MethodBase):
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take the centres back."""
         self._centres = torch.from_numpy(np.array(state["centres"]))
+
+
+@lru_cache(maxsize=1)
+def _network() -> nn.Module:
+    """Read the weights once a process, for training, both labelled parts and every warp."""
+    return PerceptualLoss("efficientnet_lite0").features
 
 
 PLUGIN: Method = FeatureClusters()

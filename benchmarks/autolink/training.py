@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from kpbench.api import Device, FitContext, ImageSet
-from kpbench.nn.fast import cpu_threads
-from kpbench.speed.peak import torch_threads
+from kpbench.nn.fast import cpu_threads, torch_threads
 from kpbench.speed.timing import Timing, timing
 from kpbench.speed.training import Case, StepClock, train
 from kpbench.training import loop

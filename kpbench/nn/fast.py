@@ -39,10 +39,10 @@ def cpu_threads(batch_size: int, pixels: int) -> int:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let PyTorch compute on one thread of the CPU: another number of them rounds otherwise."""
+def torch_threads(n: int) -> Iterator[None]:
+    """Let PyTorch use `n` CPU threads; a result may depend on their number in its last bits."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(n)
     try:
         yield
     finally:

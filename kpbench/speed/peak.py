@@ -71,6 +71,8 @@ def measure_peak(
     """
     import torch
 
+    from kpbench.nn.fast import torch_threads
+
     dtype: torch.dtype = getattr(torch, "float32" if arithmetic == "tf32" else arithmetic)
     n = _SIDE[device]
     with torch_threads(threads), _float32_products("high" if arithmetic == "tf32" else "highest"):
@@ -88,19 +90,6 @@ def measure_peak(
         datasheet_tflops=printed,
         datasheet=source if printed else "",
     )
-
-
-@contextmanager
-def torch_threads(n: int) -> Iterator[None]:
-    """Compute on `n` threads of a CPU."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 
 from kpbench.api import Array, Method
 from kpbench.errors import TrainingError
-from kpbench.speed.peak import torch_threads
 from kpbench.speed.process import time_training
 from kpbench.speed.record import Spread, SweepCell
 from kpbench.speed.timing import measure, timing
@@ -55,6 +54,8 @@ def _edge_map_ms(case: Case, method: Method, threads: int) -> float | None:
     found = method.predict(case.images(case.batch, method.inputs))
     if found.graph is None or "thickness" not in case.params:
         return None
+    from kpbench.nn.fast import torch_threads
+
     with torch_threads(threads):
         call = _edge_map(case, found.points, found.graph)
         return measure(call, case.device, warmup=2, repeats=7).median_ms

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from kpbench.api import FitContext, ImageSet
 from kpbench.errors import TrainingError
+from kpbench.files.checkpoint import content_hash
 from kpbench.nn.fast import compiled, compiles, cpu_threads
 from kpbench.training.batch import Batch, Data
 from kpbench.training.frozen import Helper
@@ -162,11 +162,8 @@ def _check_weights(module: nn.Module, step: int) -> None:
 
 def _content(network: nn.Module) -> str:
     """Hash the weights of a frozen network."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    state = network.state_dict()
+    return content_hash({name: tensor.detach().cpu().numpy() for name, tensor in state.items()})
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from kpbench.nn import edge_ends, edge_map
 from kpbench.nn.edge_map import gradient
 from kpbench.nn.edge_map import segments as edge_map_frames
 from kpbench.nn.edge_map import tiles as edge_map_tiles
-from kpbench.speed.peak import torch_threads
+from kpbench.nn.fast import torch_threads
 from tests.nn.reference import edge_map_reference
 
 SIZE = (13, 11)

@@ -93,8 +93,8 @@ def paired_difference(a: Resampled, b: Resampled) -> PairedDifference:
     The variance is that of the difference over resampled images, which both methods and all seeds
     share, and for each method that of its scores between seeds, divided by their number. Three
     seeds tell little of their own variance, so the interval is Student's t with the degrees of
-    freedom of Satterthwaite (Biometrics Bulletin 1946). Percentiles of a bootstrap over seeds are
-    too narrow: they call 17 % of true ties decided at three seeds.
+    freedom of Satterthwaite (Biometrics Bulletin 1946); percentiles of a bootstrap over seeds are
+    too narrow.
 
     With one seed of each method nothing is known of the seeds: the interval is that of the images
     alone, by percentiles.
