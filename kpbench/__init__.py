@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test compares it with `_MODULES
     from kpbench.nn.warp import Warped as Warped
     from kpbench.nn.warp import WarpRange as WarpRange
     from kpbench.people.protocol import PeopleProtocol as PeopleProtocol
+    from kpbench.people.scene.scene import Framing as Framing
     from kpbench.people.scene.scene import PeopleSettings as PeopleSettings
     from kpbench.scoring.flips import mirrored_pairs as mirrored_pairs
     from kpbench.scoring.named import evaluators_of as evaluators_of
@@ -89,6 +90,7 @@ _MODULES = {
     "NetworkMethod": "kpbench.training.network_method",
     "Optimiser": "kpbench.training.optimiser",
     "PeopleProtocol": "kpbench.people.protocol",
+    "Framing": "kpbench.people.scene.scene",
     "PeopleSettings": "kpbench.people.scene.scene",
     "PreparedProtocol": "kpbench.api",
     "Progress": "kpbench.api",

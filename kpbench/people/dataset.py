@@ -33,12 +33,12 @@ from kpbench.people.scene.sampler import PeopleSettings, Split
 if TYPE_CHECKING:
     from kpbench.people.picture.render import Chunk
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised whenever the same settings give other bytes."""
 SHARD_CHUNKS = 16
 """Chunks in a shard: what a kill can lose."""
 MANIFEST = "manifest.json"
-FIELDS = ("images", "depth", "mask", "landmarks", "joints", "visible", "groups")
+FIELDS = ("images", "depth", "mask", "landmarks", "joints", "visible", "occluded", "groups")
 SECOND_MOMENT_FIELDS = ("images",)
 
 

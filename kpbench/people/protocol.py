@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from kpbench.api import (
 )
 from kpbench.data.dataset import Dataset
 from kpbench.errors import InvalidInputError, UnknownNameError
-from kpbench.people.body.skeleton import joint_indices
+from kpbench.people.body.skeleton import FACE, joint_indices
 from kpbench.people.dataset import RenderedSet, load
 from kpbench.people.scene.sampler import SPLITS, PeopleSettings, Split
 from kpbench.scoring.spec import EvaluatorSpec
@@ -54,7 +54,8 @@ class PeopleProtocol:
         settings: of the generator.
         default: whether it runs without being named.
         evaluator: name of the default evaluator.
-        labels_only_if_visible: whether hidden joints lack a label; else every joint has one.
+        labels: "all" joints have one; or only those that an annotator who sees the picture "finds",
+            as OpenPose does: not behind furniture, and nose, eyes and ears only where they show.
         version: of the protocol.
         signals: what the data has besides RGB.
         split: what takes the place of the test images: "test", or "validation" for tuning.
@@ -70,8 +71,8 @@ class PeopleProtocol:
     settings: PeopleSettings
     default: bool
     evaluator: str
-    labels_only_if_visible: bool = False
-    version: int = 1
+    labels: Literal["all", "found"] = "all"
+    version: int = 2
     signals: Sequence[Signal] = field(default=("depth", "mask", "frames"))
     split: Split = "test"
 
@@ -119,7 +120,7 @@ class PeopleProtocol:
         parts = {
             "version": self.version,
             "landmarks": list(self.landmarks),
-            "labels_only_if_visible": self.labels_only_if_visible,
+            "labels": self.labels,
             "data": [{k: v for k, v in part.items() if k != "device"} for part in data],
         }
         if self.split != "test":
@@ -215,8 +216,11 @@ class PeopleProtocol:
         images = ImageSet(arrays["images"], arrays["depth"], arrays["mask"], frames)
         landmarks = read_rows(arrays["landmarks"], self.landmarks)
         visible = np.ones(landmarks.shape[:2], dtype=bool)
-        if self.labels_only_if_visible:
-            visible = read_rows(arrays["visible"], self.landmarks)
+        if self.labels == "found":
+            hidden = np.array(arrays["occluded"])
+            face = joint_indices(FACE)
+            hidden[:, face] |= ~arrays["visible"][:, face]
+            visible = ~read_rows(hidden, self.landmarks)
             landmarks = np.where(visible[..., None], landmarks, 0)
         return Labelled(images, landmarks, visible, np.array(arrays["groups"]))
 

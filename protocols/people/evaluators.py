@@ -21,12 +21,14 @@ SIXTEEN = tuple(range(1, 17))
 EVALUATORS = (
     *human36m("people_background", PAIRS),
     *human36m("people_plain", PAIRS),
+    *human36m("people_rooms", PAIRS),
     *deepfashion("people_fashion"),
     *taichi("people_taichi"),
 )
 FURTHER = (
     *human36m_further("people_background", PAIRS, SIXTEEN),
     *human36m_further("people_plain", PAIRS, SIXTEEN),
+    *human36m_further("people_rooms", PAIRS, SIXTEEN),
     deepfashion_l2("people_fashion"),
     lorenz_on_test("people_fashion"),
     taichi_ganseg("people_taichi"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kpbench import EvaluationProtocol, PeopleProtocol, PeopleSettings
+from kpbench import EvaluationProtocol, Framing, PeopleProtocol, PeopleSettings
 from kpbench.people.body.skeleton import JOINTS
 
 from . import DATASET
@@ -15,7 +15,7 @@ PLUGIN: EvaluationProtocol = PeopleProtocol(
     dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
-    settings=PeopleSettings(background="grey", upright=True, studio=True),
+    settings=PeopleSettings("grey", "everyday", Framing(fill=(0.72, 0.9), wander=(0.03, 0.02))),
     default=False,
     evaluator="people_plain/autolink",
 )

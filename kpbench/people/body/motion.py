@@ -1,4 +1,4 @@
-"""Motion clips as rotations of joints relative to their parent, and the split of the clips.
+"""Motion clips as rotations of joints relative to their parent.
 
 A stored frame has 43 numbers in DeepMimic's humanoid: root position, then a quaternion (w, x, y, z)
 or one hinge angle a joint. Its axes are x forward, y up, z right; ours are -y forward, z up, +x the
@@ -7,7 +7,6 @@ person's left. At rest all limbs hang straight down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,22 +15,6 @@ import numpy as np
 from kpbench.api import Array
 from kpbench.people.body.assets import load_clips
 from kpbench.people.body.rotations import from_quaternion, from_rotation_vector
-
-TRAIN_CLIPS = (
-    "0walk_forward", "backflip", "cartwheel", "crawl", "dance_a", "getup_faceup", "jump", "kick",
-    "punch", "run", "turn_left0", "turn_right1",
-)  # fmt: skip
-"""1,053 frames. Training and validation draw from these."""
-TEST_CLIPS = (
-    "dance_b", "getup_facedown", "roll", "spin", "spinkick", "turn_left1", "turn_right0", "walk",
-)  # fmt: skip
-"""757 frames. Both halves hold walking, turning, a dance, a kick and people on the floor; a walk
-in one half resembles a walk in the other, as with the subjects of Human3.6M."""
-UPRIGHT_CLIPS = (
-    "0walk_forward", "dance_a", "dance_b", "jump", "punch", "run", "spinkick", "turn_left0",
-    "turn_left1", "turn_right0", "turn_right1", "walk",
-)  # fmt: skip
-"""Clips whose trunk is within 41 degrees of vertical in more than 90 % of the frames."""
 
 FRAME_STRIDE = 4
 """Frames of the clip between the two images of a pair: 0.07 to 0.13 seconds."""
@@ -44,15 +27,6 @@ _QUATERNIONS = {
     "l_hip": 29, "l_ankle": 34, "l_shoulder": 38,
 }  # fmt: skip
 _HINGES = {"r_knee": 19, "r_elbow": 28, "l_knee": 33, "l_elbow": 42}
-_RARE, _COMMON = 0.4, 1.3
-_WEIGHTS = {
-    **dict.fromkeys(("0walk_forward", "turn_left0", "turn_left1"), _RARE),
-    **dict.fromkeys(("turn_right0", "turn_right1"), _RARE),
-    **dict.fromkeys(("getup_facedown", "getup_faceup", "crawl", "roll"), 0.5),
-    **dict.fromkeys(("dance_a", "dance_b", "punch", "kick", "spin", "jump"), _COMMON),
-}
-
-
 @dataclass(frozen=True)
 class Motion:
     """Consecutive poses.
@@ -100,13 +74,6 @@ def motion(clip: str, mirrored: bool) -> Motion:
     """Return a clip, as recorded or mirrored."""
     found = parse(load_clips()[clip])
     return found.mirrored() if mirrored else found
-
-
-def pick(rng: np.random.Generator, clips: Sequence[str]) -> tuple[Motion, str]:
-    """Draw a clip (near-identical walks and floor exercises less often) and a mirror flag."""
-    weights = np.array([_WEIGHTS.get(name, 1.0) for name in clips])
-    name = clips[int(rng.choice(len(clips), p=weights / weights.sum()))]
-    return motion(name, bool(rng.random() < 0.5)), name
 
 
 def pick_pair(rng: np.random.Generator, found: Motion) -> Motion:

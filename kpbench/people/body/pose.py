@@ -12,47 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.people.body.motion import Motion, pick, pick_pair
-from kpbench.people.body.rotations import (
-    fraction,
-    from_rotation_vector,
-    orthonormal_frame,
-)
-
-UPPER_BODY = ("chest", "neck", "r_shoulder", "r_elbow", "l_shoulder", "l_elbow")
-UPPER_BODY_MIX = 0.4
-"""Share of people whose upper body comes from another clip of the same half."""
-_JITTER = {
-    "root": 0.04, "chest": 0.07, "neck": 0.15, "r_shoulder": 0.15, "l_shoulder": 0.15,
-    "r_hip": 0.06, "l_hip": 0.06, "r_ankle": 0.05, "l_ankle": 0.05,
-}  # fmt: skip
-"""Standard deviation in radians; hinges (knees, elbows) are left as recorded."""
-_DEVIATIONS = np.repeat(list(_JITTER.values()), 3).reshape(-1, 3)
-WRIST_TWIST = 0.35
-"""Largest random turn of the wrist about the forearm, radians."""
+from kpbench.people.body.rotations import fraction, from_rotation_vector, orthonormal_frame
 
 _LATERAL = np.array([1.0, 0.0, 0.0])
 _DOWN = np.array([0.0, 0.0, -1.0])
 _SPINE = {"spine05": 0.2, "spine04": 0.45, "spine03": 0.75, "spine02": 1.0, "spine01": 1.0}
 _NECK = {"neck01": 0.25, "neck02": 0.5, "neck03": 0.75, "head": 1.0}
-
-
-def sample_poses(rng: np.random.Generator, clips: Sequence[str]) -> tuple[Motion, str]:
-    """Draw the two poses of a frame pair.
-
-    Returns:
-        The two poses as a motion of length 2, and the name of the clip of the lower body.
-    """
-    found, name = pick(rng, clips)
-    pair = pick_pair(rng, found)
-    local = dict(pair.local)
-    if rng.random() < UPPER_BODY_MIX:
-        other = pick_pair(rng, pick(rng, clips)[0])
-        local.update({joint: other.local[joint] for joint in UPPER_BODY})
-    turns = from_rotation_vector(rng.normal(0, _DEVIATIONS))
-    for joint, turn in zip(_JITTER, turns, strict=True):
-        local[joint] = local[joint] @ turn
-    return Motion(local, pair.position), name
 
 
 def _limb_to_down(limb: Array, hinge: Array) -> Array:

@@ -68,3 +68,13 @@ def orthonormal_frame(first: Array, second: Array) -> Array:
     b = second - a * (a * second).sum(axis=-1, keepdims=True)
     b = b / np.linalg.norm(b, axis=-1, keepdims=True)
     return np.stack([a, b, np.cross(a, b)], axis=-1)
+
+
+def about_vertical(angle: float) -> Array:
+    """Return the (3, 3) rotation by `angle` radians counterclockwise about the z axis.
+
+    Example:
+        >>> (about_vertical(np.pi / 2) @ [1, 0, 0]).round(3) + 0.0
+        array([0., 1., 0.])
+    """
+    return from_rotation_vector(np.array([0.0, 0.0, angle]))

@@ -30,6 +30,9 @@ OPENPOSE_18 = (
 )  # fmt: skip
 """The OpenPose joints in OpenPose's order; its neck is our thorax (the base of the neck)."""
 
+FACE = ("nose", "l_eye", "r_eye", "l_ear", "r_ear")
+"""What shows only from one side of the head."""
+
 _EDGE_NAMES = (
     ("pelvis", "r_hip"), ("r_hip", "r_knee"), ("r_knee", "r_ankle"),
     ("pelvis", "l_hip"), ("l_hip", "l_knee"), ("l_knee", "l_ankle"),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kpbench.people.body.shape import BodyModel
+from kpbench.people.picture.focus import circle_of_confusion, defocused
 from kpbench.people.picture.lighting import Lights, ShadowMap, shade_body, shade_room, shadow_map
 from kpbench.people.picture.raster import Fragments, rasterize
 from kpbench.people.scene.camera import Camera
@@ -80,12 +81,14 @@ class Pictures:
         depth: (B, H, W) metres along the optical axis, 0 = no surface.
         mask: (B, H, W) bool, the person.
         joint_depth: (B, 32) depth of the first surface where the joints lie.
+        room_depth: (B, 32) depth of the room there, furniture included; infinite without a room.
     """
 
     colour: Tensor
     depth: Tensor
     mask: Tensor
     joint_depth: Tensor
+    room_depth: Tensor
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,9 @@ class Photographer:
         body = self._seen(shots.camera, shots.surface)
         room = self._room(shots, body)
         depth = torch.zeros(batch * size, device=self.texels.device)
+        room_depth = torch.full_like(shots.joints, torch.inf, dtype=torch.float32)
         if room is not None:
+            room_depth = room.depth.gather(1, shots.joints)
             depth = room.depth.flatten()
             body = body.where(body.depth < depth.index_select(0, body.place))
         shadow = shadow_map(shots.surface, shots.middle, self.model.faces, shots.lights)
@@ -128,6 +133,7 @@ class Photographer:
             depth=self._centres(depth),
             mask=self._centres(mask),
             joint_depth=depth.view(batch, size).gather(1, shots.joints),
+            room_depth=room_depth,
         )
 
     def _seen(self, camera: Camera, surface: Tensor) -> Fragments:
@@ -162,7 +168,17 @@ class Photographer:
         if room is None:
             return shots.plain.T[..., None].repeat(1, 1, self.samples**2).flatten(1)
         lit = shadow.lit(None, room.point)
-        return shade_room(room.colour, room.normal, room.face, lit, shots.lights).flatten(1)
+        shaded = shade_room(room.colour, room.normal, room.face, lit, shots.lights)
+        square = shaded.view(3, -1, self.samples, self.samples)
+        return defocused(square, self._discs(shots, room)).flatten(1)
+
+    def _discs(self, shots: Shots, room: RoomSurface) -> Tensor:
+        """Return by what disc each sample of the rooms is blurred: (B, S, S) diameter in samples."""
+        away = shots.camera.to_camera(shots.middle[:, None])[:, 0, 2]
+        apertures = [scene.view.aperture for scene in shots.scenes]
+        aperture = torch.as_tensor(apertures, dtype=away.dtype, device=away.device)
+        disc = circle_of_confusion(room.depth, shots.camera.focal, away, aperture)
+        return disc.view(-1, self.samples, self.samples) * self.samples
 
     def _shaded(self, shots: Shots, body: Fragments, shadow: ShadowMap) -> Tensor:
         """Return linear colours (3, n) of the body."""

@@ -57,6 +57,7 @@ class Chunk:
         landmarks: (N, 32, 2) float32, (x, y) in [0, 1].
         joints: (N, 32, 3) float32, camera axes (right, down, forward), metres.
         visible: (N, 32) bool.
+        occluded: (N, 32) bool, whether furniture stands before the joint.
         groups: (N,) int64 identity.
     """
 
@@ -66,6 +67,7 @@ class Chunk:
     landmarks: Array
     joints: Array
     visible: Array
+    occluded: Array
     groups: Array
 
 
@@ -124,7 +126,7 @@ class Renderer:
         thickness = inflation(worn, self._model.segment_weights)[..., None]
         needed = [moment]
         boxes = None
-        if self.settings.background == "room":
+        if self.settings.background in ("laboratory", "rooms"):
             needed = [0, moment] if moment else [0]
             rooms = [sample_room(self.settings, self.split, scene.index) for scene in scenes]
             boxes = place_boxes(rooms, stage.camera, stage.extent)
@@ -176,6 +178,7 @@ class Renderer:
             landmarks=projected[..., :2].contiguous().cpu().numpy(),
             joints=stage.camera.to_camera(joints).contiguous().cpu().numpy(),
             visible=visible.cpu().numpy(),
+            occluded=(found.room_depth < projected[..., 2]).cpu().numpy(),
             groups=np.array([scene.identity_id for scene in scenes]),
         )
 

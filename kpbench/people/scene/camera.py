@@ -71,11 +71,13 @@ def framing_camera(
     field_of_view: Tensor,
     fill: Tensor,
     offset: Tensor,
+    position: Tensor | None = None,
 ) -> Camera:
-    """Place cameras around people and frame them.
+    """Place cameras around people and frame them, as a crop around the person does.
 
-    The distance follows from the field of view; focal length and principal point are then set so
-    that the longer side of the projected bounding box takes `fill` of the image.
+    The distance follows from the field of view where no position is given; focal length and
+    principal point are then set so that the longer side of the projected bounding box takes `fill`
+    of the image, and the box lies in it.
 
     Args:
         points: (B, M, 3) everything to be framed (all moments of a sequence); the first moment
@@ -85,24 +87,35 @@ def framing_camera(
         roll: (B,) about the optical axis, radians.
         field_of_view: (B,) radians.
         fill: (B,) share of the image.
-        offset: (B, 2) of the box's centre from the image's centre, in image sizes.
+        offset: (B, 2) of the box's centre from the image's centre, in image sizes; as much of it
+            as leaves the box in the image.
+        position: (B, 3) of cameras that stand somewhere, metres.
     """
-    middle = torch.zeros_like(points[:, 0])
-    middle[:, 2] = points[..., 2].amax(1) / 2
-    away = torch.empty_like(points, memory_format=torch.contiguous_format)
-    # rows in memory: the norm of planes rounds otherwise and takes ten times as long
-    radius = torch.sub(points, middle[:, None], out=away).norm(dim=-1).amax(1)
     level = torch.cos(elevation)
     forward = -torch.stack(
         [torch.cos(azimuth) * level, torch.sin(azimuth) * level, torch.sin(elevation)], dim=-1
     )
-    distance = radius / (fill * torch.tan(field_of_view / 2)) + 0.2 * radius
-    position = middle - forward * distance[:, None]
-    position[:, 2].clamp_(min=LOWEST_CAMERA)
+    if position is None:
+        position = _from_afar(points, forward, field_of_view, fill)
     rotation = axes_looking_along(forward, roll)
     seen = rotate(rotation, points - position[:, None]).mT
     plane = seen[:, :2] / seen[:, 2:]
     low, high = plane.amin(2), plane.amax(2)
     focal = fill / (high - low).amax(-1)
-    centre = 0.5 + offset - (low + high) / 2 * focal[:, None]
+    slack = (1 - (high - low) * focal[:, None]) / 2
+    shift = torch.maximum(torch.minimum(offset, slack), -slack)
+    centre = 0.5 + shift - (low + high) / 2 * focal[:, None]
     return Camera(position, rotation, focal, centre)
+
+
+def _from_afar(points: Tensor, forward: Tensor, field_of_view: Tensor, fill: Tensor) -> Tensor:
+    """Return (B, 3) positions from which the points, seen along `forward`, take `fill`."""
+    middle = torch.zeros_like(points[:, 0])
+    middle[:, 2] = points[..., 2].amax(1) / 2
+    away = torch.empty_like(points, memory_format=torch.contiguous_format)
+    # rows in memory: the norm of planes rounds otherwise and takes ten times as long
+    radius = torch.sub(points, middle[:, None], out=away).norm(dim=-1).amax(1)
+    distance = radius / (fill * torch.tan(field_of_view / 2)) + 0.2 * radius
+    position = middle - forward * distance[:, None]
+    position[:, 2].clamp_(min=LOWEST_CAMERA)
+    return position

@@ -98,22 +98,23 @@ def place_boxes(rooms: Sequence[Room], camera: Camera, extent: Tensor) -> Boxes:
     yaw = floats([np.array([r.yaw, *r.yaws]) for r in rooms])
     occluding = torch.tensor([r.occluding for r in rooms], device=device)
     hidden = _before_the_person(centre, half, camera.position) & ~occluding[:, None]
-    inner = _room_size(floats([r.size for r in rooms]), yaw[:, 0], camera.position, extent)
-    height = inner[:, None, 2:] / 2
+    middle, inner = _walls(
+        floats([r.size for r in rooms]),
+        floats([r.middle for r in rooms]),
+        yaw[:, 0],
+        camera.position,
+        extent,
+    )
     textures = [np.stack([r.textures, *np.tile(r.box_textures, (4, 1)).T]) for r in rooms]
     scales = [np.stack([r.texture_scale, *np.full((len(r.yaws), 4), _BOX_REPEATS)]) for r in rooms]
     return Boxes(
-        centre=torch.cat([torch.zeros_like(height).expand(-1, -1, 3) + _up(height), centre], 1),
-        half=torch.cat([torch.cat([inner[:, None, :2], height], -1), half], 1),
+        centre=torch.cat([middle[:, None], centre], 1),
+        half=torch.cat([inner[:, None], half], 1),
         turn=torch.stack([torch.cos(yaw), torch.sin(yaw)], -1),
         texture=torch.as_tensor(np.stack(textures), device=device),
         scale=floats(scales),
         present=torch.cat([torch.ones_like(hidden[:, :1]), ~hidden], 1),
     )
-
-
-def _up(height: Tensor) -> Tensor:
-    return torch.cat([torch.zeros_like(height), torch.zeros_like(height), height], -1)
 
 
 def _before_the_person(centre: Tensor, half: Tensor, camera: Tensor) -> Tensor:
@@ -125,20 +126,31 @@ def _before_the_person(centre: Tensor, half: Tensor, camera: Tensor) -> Tensor:
     return blocking
 
 
-def _room_size(size: Tensor, yaw: Tensor, camera: Tensor, extent: Tensor) -> Tensor:
+def _walls(
+    size: Tensor, middle: Tensor, yaw: Tensor, camera: Tensor, extent: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return middle and half sizes (B, 3) of rooms whose walls were moved out where they must be.
+
+    Args:
+        size: (B, 3) half length, half width and height.
+        middle: (B, 2).
+        yaw: (B,) of the walls.
+        camera: (B, 3), which must be inside.
+        extent: (B, 3) largest |x|, |y| and z of the person, who must be inside.
+    """
     cos, sin = torch.cos(yaw), torch.sin(yaw)
-    x = (cos * camera[:, 0] + sin * camera[:, 1]).abs()
-    y = (cos * camera[:, 1] - sin * camera[:, 0]).abs()
-    reach = extent[:, :2].norm(dim=-1)  # the walls are turned
-    needed = torch.stack(
-        [
-            torch.maximum(x, reach),
-            torch.maximum(y, reach),
-            torch.maximum(camera[:, 2], extent[:, 2]),
-        ],
-        dim=-1,
-    )
-    return torch.maximum(size, needed + MARGIN)
+
+    def along_walls(x: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([cos * x + sin * y, cos * y - sin * x], -1)
+
+    here, seen_from = along_walls(*middle.T), along_walls(camera[:, 0], camera[:, 1])
+    reach = extent[:, :2].norm(dim=-1, keepdim=True)  # the walls are turned
+    low = torch.minimum(here - size[:, :2], torch.minimum(seen_from, -reach) - MARGIN)
+    high = torch.maximum(here + size[:, :2], torch.maximum(seen_from, reach) + MARGIN)
+    height = torch.maximum(size[:, 2], torch.maximum(camera[:, 2], extent[:, 2]) + MARGIN)
+    x, y = ((low + high) / 2).T
+    centre = torch.stack([cos * x - sin * y, sin * x + cos * y, height / 2], -1)
+    return centre, torch.cat([(high - low) / 2, height[:, None] / 2], -1)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,33 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kpbench.api import Array
-from kpbench.people.body.motion import TEST_CLIPS, TRAIN_CLIPS, UPRIGHT_CLIPS, Motion
+from kpbench.people.body.acting import CLIPS, Acting, Half
+from kpbench.people.body.motion import Motion
 
 Split = Literal["train", "test", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "test", "validation")
-Background = Literal["room", "grey", "light"]
+Background = Literal["grey", "light", "laboratory", "rooms"]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How people stand in the picture; every value is drawn for each image.
+
+    Attributes:
+        fill: range of the share of the image that the longer side of the person's box takes.
+        wander: standard deviations of the box's centre from the image's centre, x and y, in image
+            sizes; no part of the body leaves the image.
+        facing: standard deviation in degrees of the direction in which a person turns away from the
+            camera; None: any direction is as likely.
+        elevation: range of the camera's angle above the horizon, degrees.
+        field_of_view: range, degrees.
+    """
+
+    fill: tuple[float, float]
+    wander: tuple[float, float]
+    facing: float | None = None
+    elevation: tuple[float, float] = (-3.0, 15.0)
+    field_of_view: tuple[float, float] = (25.0, 50.0)
 
 
 @dataclass(frozen=True)
@@ -18,24 +40,29 @@ class PeopleSettings:
     """What distinguishes one data set from another, besides its size.
 
     Attributes:
-        background: a furnished room, mid grey, or a light tint of its own for every image.
-        upright: whether only clips of standing people are used.
+        background: mid grey, a light tint of its own for every image, one laboratory seen by four
+            fixed cameras, or a room of its own for every image.
+        acting: what people do.
+        framing: how they stand in the picture; the laboratory's cameras have angles of their own.
         occluders: share of images whose furniture may stand before the person.
-        studio: whether one room is seen by four fixed cameras, as in Human3.6M, and not every
-            person in a room, light and view of its own.
+        aperture: range of the diameter of the lens in metres: how far the room is out of focus.
         seed: of everything.
     """
 
     background: Background
-    upright: bool = False
+    acting: Acting
+    framing: Framing
     occluders: float = 0.0
-    studio: bool = False
+    aperture: tuple[float, float] = (0.0, 0.0)
     seed: int = 0
 
+    def half(self, split: Split) -> Half:
+        """Return the half of the motion clips of a split; train and test share none."""
+        return "test" if split == "test" else "train"
+
     def clips(self, split: Split) -> tuple[str, ...]:
-        """Return the motion clips of a split; train and test share none."""
-        clips = TEST_CLIPS if split == "test" else TRAIN_CLIPS
-        return tuple(c for c in clips if c in UPRIGHT_CLIPS) if self.upright else clips
+        """Return the motion clips of a split."""
+        return tuple(clip for pool in CLIPS[self.half(split)].values() for clip in pool)
 
 
 @dataclass(frozen=True)
@@ -69,14 +96,22 @@ class Identity:
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera is (angles in radians; see `camera.framing_camera`)."""
+    """Where the camera is (angles in radians; see `camera.framing_camera`).
+
+    Attributes:
+        position: (3,) metres from the person's place on the floor, of a camera that stands in the
+            room; None: as far away as the field of view wants.
+        aperture: diameter of the lens, metres.
+    """
 
     azimuth: float
     elevation: float
     roll: float
     field_of_view: float
     fill: float
-    offset: Array
+    wander: Array
+    position: Array | None = None
+    aperture: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,10 +125,11 @@ class Light:
 
 @dataclass(frozen=True)
 class Room:
-    """A room around the origin and M boxes in it; metres, radians.
+    """A room around a person at the origin and M boxes in it; metres, radians.
 
     Attributes:
         size: (3,) half length, half width and height.
+        middle: (2,) of the room, seen from the person.
         yaw: of the walls.
         textures: (4,) of the floor, the two pairs of walls and the ceiling.
         texture_scale: (4,) repeats a metre.
@@ -105,6 +141,7 @@ class Room:
     """
 
     size: Array
+    middle: Array
     yaw: float
     textures: Array
     texture_scale: Array
@@ -123,7 +160,7 @@ class Scene:
     identity_id: int
     identity: Identity
     poses: Motion
-    clip: str
+    action: str
     twist: Array
     view: View
     light: Light

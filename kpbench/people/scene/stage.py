@@ -91,5 +91,6 @@ def _camera(scenes: Sequence[Scene], points: Tensor) -> Camera:
         roll=gather("roll"),
         field_of_view=gather("field_of_view"),
         fill=gather("fill"),
-        offset=gather("offset"),
+        offset=gather("wander"),
+        position=None if scenes[0].view.position is None else gather("position"),
     )

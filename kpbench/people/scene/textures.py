@@ -69,8 +69,8 @@ def _clouds(rng: np.random.Generator) -> Array:
 
 def _wood(rng: np.random.Generator) -> Array:
     dark = np.array([0.35, 0.2, 0.1]) * rng.uniform(0.6, 1.3)
-    light = np.array([0.75, 0.55, 0.35]) * rng.uniform(0.7, 1.2)
-    joint = np.where(_Y * 4 % 1 < 0.04, 0.6, 1.0)
+    light = dark + (np.array([0.75, 0.55, 0.35]) - dark) * rng.uniform(0.2, 0.6)
+    joint = np.where(_Y * 4 % 1 < 0.04, 0.8, 1.0)
     return _mix(_noise(rng, 2, (8, 0.5)), dark, light) * joint[..., None]
 
 
@@ -88,9 +88,10 @@ def _stripes(rng: np.random.Generator) -> Array:
 def _brick(rng: np.random.Generator) -> Array:
     row = (_Y * 8).astype(int)
     across = _X * 4 + 0.5 * (row % 2)
-    shade = 0.8 + 0.4 * rng.random((8, 4))[row, across.astype(int) % 4]
+    shade = 0.9 + 0.2 * rng.random((8, 4))[row, across.astype(int) % 4]
     mortar = (across % 1 < 0.06) | (_Y * 8 % 1 < 0.12)
-    return _mix(mortar, _colour(rng) * shade[..., None], np.full(3, 0.75))
+    brick = _colour(rng, (0.1, 0.5), (0.3, 0.8))
+    return _mix(mortar, brick * shade[..., None], np.minimum(brick * 1.25, 1))
 
 
 def _plaid(rng: np.random.Generator) -> Array:
@@ -126,31 +127,55 @@ def _books(rng: np.random.Generator) -> Array:
         while left < SIZE:
             width = int(rng.integers(3, 9))
             height = int(SIZE / 4 * rng.uniform(0.65, 0.9))
-            out[bottom - height : bottom, left : left + width] = _colour(rng, (0.2, 0.8))
+            out[bottom - height : bottom, left : left + width] = _colour(rng, (0.1, 0.6), (0.15, 0.7))
             left += width
     return out + 0.12
 
 
 def _tiles(rng: np.random.Generator) -> Array:
     grout = (_X * 4 % 1 < 0.05) | (_Y * 4 % 1 < 0.05)
-    tile = _mix(_noise(rng, 8) * 0.6, _colour(rng), _colour(rng))
-    return _mix(grout, tile, np.full(3, 0.85) * rng.uniform(0.3, 1))
+    colour = _colour(rng, (0.03, 0.35), (0.3, 0.85))
+    tile = _mix(_noise(rng, 8), colour * 0.9, np.minimum(colour * 1.1, 1))
+    return _mix(grout, tile, colour * rng.uniform(0.6, 0.9))
 
 
-def _terrazzo(rng: np.random.Generator) -> Array:
-    out = np.tile(_colour(rng), (SIZE, SIZE, 1))
-    for _ in range(60):
-        x, y = rng.random(2)
-        dx, dy = (_X[:1] - x + 0.5) % 1 - 0.5, (_Y[:, :1] - y + 0.5) % 1 - 0.5
-        radius = rng.uniform(0.01, 0.05)
-        out[dx**2 + dy**2 < radius**2] = _colour(rng, (0.1, 0.7), (0.2, 1.0))
-    return out
+def _plaster(rng: np.random.Generator) -> Array:
+    colour = _colour(rng, (0.02, 0.22), (0.5, 0.92))
+    return colour * (0.96 + 0.08 * _noise(rng, 6)[..., None])
+
+
+def _wallpaper(rng: np.random.Generator) -> Array:
+    n, colour = int(rng.integers(3, 8)), _colour(rng, (0.05, 0.3), (0.45, 0.9))
+    band = np.where(_X * n % 1 < 0.5, 1.0, rng.uniform(0.86, 0.96))
+    return colour * (band * (0.97 + 0.06 * _noise(rng, 6)))[..., None]
+
+
+def _carpet(rng: np.random.Generator) -> Array:
+    colour = _colour(rng, (0.05, 0.5), (0.2, 0.6))
+    return colour * (0.88 + 0.24 * _noise(rng, 24, octaves=3))[..., None]
+
+
+def _fabric(rng: np.random.Generator) -> Array:
+    return _colour(rng, (0.05, 0.6), (0.15, 0.8)) * (0.85 + 0.3 * _noise(rng, 12))[..., None]
+
+
+def _curtain(rng: np.random.Generator) -> Array:
+    fold = 0.5 + 0.5 * np.cos(2 * np.pi * (_X * int(rng.integers(4, 9)) + 0.15 * _noise(rng, 3)))
+    return _colour(rng, (0.05, 0.5), (0.35, 0.9)) * (0.75 + 0.25 * fold)[..., None]
+
+
+def _picture(rng: np.random.Generator) -> Array:
+    sky, ground = _colour(rng, (0.05, 0.4), (0.5, 0.95)), _colour(rng, (0.1, 0.5), (0.15, 0.6))
+    out = _mix((_noise(rng, 3) - 0.5 + 2 * (_Y - rng.uniform(0.35, 0.65))) * 3, sky, ground)
+    frame = np.minimum(np.minimum(_X, 1 - _X), np.minimum(_Y, 1 - _Y)) < 0.06
+    return _mix(frame, out, np.full(3, rng.uniform(0.08, 0.85)))
 
 
 KINDS: dict[str, Callable[[np.random.Generator], Array]] = {
     "solid": _solid, "noise": _clouds, "wood": _wood, "checker": _checker, "stripes": _stripes,
     "brick": _brick, "plaid": _plaid, "dots": _dots, "collage": _collage, "books": _books,
-    "tiles": _tiles, "terrazzo": _terrazzo,
+    "tiles": _tiles, "plaster": _plaster, "wallpaper": _wallpaper, "carpet": _carpet,
+    "fabric": _fabric, "curtain": _curtain, "picture": _picture,
 }  # fmt: skip
 _FIRST = {kind: i * PER_KIND for i, kind in enumerate(KINDS)}
 
