@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import adaptive_avg_pool2d, softplus
 
 from kpbench import (
     Array,
     Batch,
+    Decay,
     FitContext,
     Helper,
     ImageSet,
     Method,
     NetworkMethod,
+    Optimiser,
     TorchMethod,
 )
 from kpbench.errors import TrainingError
@@ -42,22 +44,23 @@ defaults of AutoLink's command line. (AutoLink mirrors Human3.6M with background
 role does not tell the two apart.)"""
 
 QUICK = {
-    "image_size": 32,
+    "image_size": 64,
+    "completed_size": 32,
     "detector_width": 16,
     "decoder_width": 8,
     "batch_size": 16,
-    "steps": 500,
-    "learning_rate": 1e-3,
-    "mask_ratio": 0.9,
+    "steps": 1000,
+    "learning_rate": 2e-3,
+    "warm_up": 50,
+    "decay": "cosine",
+    "mask_ratio": 0.8,
     "mask_cells": 8,
-    "thickness": 2e-2,
+    "thickness": 3e-3,
+    "edge_start": -2.0,
     "edge_scale": 100.0,
     "backbone": "efficientnet_lite0",
 }
-"""A minute on a CPU, chosen on validation images of `people_background`: at 32 pixels and these
-widths a step costs a quarter of one at 64, and steps count more than pixels. Fewer pixels go with
-fewer cells and thicker edges; more is hidden, so that the edges matter sooner. The rate is ten
-times the paper's, so the edge weights' own scale is a fifth of it. Mirroring is the paper's."""
+"""TODO"""
 
 SMOKE = {
     "image_size": 32,
@@ -78,13 +81,19 @@ class AutoLinkNetwork(nn.Module):
     """Detector, decoder, edge weights shared by all images, and the scale of the masked image.
 
     Attributes:
-        edge_logits: (E,), before scaling and softplus; softplus(-4) = 0.018 on average at first.
-            The scale makes the weights learn that many times faster than the rest under AdamW.
+        edge_logits: (E,), before scaling and softplus. The scale makes the weights learn that many
+            times faster than the rest under AdamW.
         alpha: (1,), by which the masked image is multiplied; 1 at first.
     """
 
     def __init__(
-        self, n_keypoints: int, *, detector_width: int, decoder_width: int, edge_scale: float
+        self,
+        n_keypoints: int,
+        *,
+        detector_width: int,
+        decoder_width: int,
+        edge_start: float,
+        edge_scale: float,
     ) -> None:
         """Build the networks and draw their weights."""
         super().__init__()
@@ -93,7 +102,7 @@ class AutoLinkNetwork(nn.Module):
         initialise(self)
         n_edges = len(edge_ends(n_keypoints)[0])
         self.edge_scale = edge_scale
-        self.edge_logits = nn.Parameter((torch.randn(n_edges) / 10 - 4) / edge_scale)
+        self.edge_logits = nn.Parameter((torch.randn(n_edges) / 10 + edge_start) / edge_scale)
         self.alpha = nn.Parameter(torch.ones(1))
 
     def edge_weights(self) -> Tensor:
@@ -129,6 +138,7 @@ def check_sizes(method: NetworkMethod, n_keypoints: int) -> None:
         raise TrainingError(f"{method.name} needs K of 2 or more, got {n_keypoints}")
     rules: dict[str, tuple[str, Callable[[float], bool]]] = {
         "image_size": ("a positive multiple of 16", lambda v: v > 0 and v % 16 == 0),
+        "completed_size": ("0 or a multiple of 16", lambda v: v >= 0 and v % 16 == 0),
         "detector_width": ("at least 1", lambda v: v >= 1),
         "decoder_width": ("at least 1", lambda v: v >= 1),
         "thickness": ("positive", lambda v: v > 0),
@@ -154,9 +164,13 @@ class AutoLink(TorchMethod):
     Attributes:
         detector_width: channels after the first block of the detector.
         decoder_width: channels after the first convolution of the U-Net.
+        completed_size: side in pixels of the image that is completed; 0: `image_size`.
+        warm_up: steps in which the learning rate grows to its highest.
+        decay: of the learning rate after that: `constant`, or `cosine` to 0.
         thickness: of the edges, in the papers' units (see `kpbench.nn.edge_map`).
         mask_ratio: share of hidden cells.
         mask_cells: cells along a side.
+        edge_start: mean of the edge weights before softplus at first; softplus(-4) = 0.018.
         edge_scale: by how much faster the edge weights learn.
         backbone: of the perceptual loss (see `kpbench.nn.PerceptualLoss`).
     """
@@ -173,9 +187,13 @@ class AutoLink(TorchMethod):
     steps: int = 20_001
     learning_rate: float = 1e-4
     weight_decay: float = 1e-3
+    completed_size: int = 0
+    warm_up: int = 0
+    decay: str = "constant"
     thickness: float = 1e-3
     mask_ratio: float = 0.8
     mask_cells: int = 16
+    edge_start: float = -4.0
     edge_scale: float = 512.0
     backbone: str = "vgg16"
 
@@ -189,15 +207,25 @@ class AutoLink(TorchMethod):
             n_keypoints,
             detector_width=self.detector_width,
             decoder_width=self.decoder_width,
+            edge_start=self.edge_start,
             edge_scale=self.edge_scale,
         )
+
+    def optimiser(self) -> Optimiser:
+        """Return AdamW, as AutoLink's code has it."""
+        decay = Decay(self.decay, warm_up=self.warm_up)  # type: ignore[arg-type]  # checked there
+        return Optimiser("adamw", self.learning_rate, self.weight_decay, decay=decay)
 
     def helpers(
         self, images: ImageSet, *, n_keypoints: int, context: FitContext
     ) -> Mapping[str, Helper]:
         """Return the perceptual loss; what it wants of a whole image is asked once."""
         perceptual = PerceptualLoss(self.backbone)
-        return {"perceptual": Helper(perceptual, says=perceptual.wanted)}
+
+        def wanted(pictures: Tensor) -> Tensor:
+            return perceptual.wanted(self.to_complete(pictures))
+
+        return {"perceptual": Helper(perceptual, says=wanted)}
 
     def loss(self, network: AutoLinkNetwork, batch: Batch) -> Tensor:
         """Return the perceptual loss of the completed images."""
@@ -205,17 +233,23 @@ class AutoLink(TorchMethod):
 
     def completion(self, network: AutoLinkNetwork, batch: Batch, found: Detection) -> Tensor:
         """Return the perceptual loss of images completed between the keypoints that were found."""
+        images = self.to_complete(batch.images)
         visible = random_grid_mask(
             len(batch),
-            _size(batch.images),
+            _size(images),
             cells=self.mask_cells,
             ratio=self.mask_ratio,
             generator=batch.generator,
             device=batch.images.device,
         )
-        completed = network.complete(batch.images, visible, found, self.thickness)
+        completed = network.complete(images, visible, found, self.thickness)
         distance: Tensor = batch.helpers["perceptual"](completed, batch.said("perceptual"))
         return distance
+
+    def to_complete(self, images: Tensor) -> Tensor:
+        """Return images (B, 3, S, S) at the size at which they are completed."""
+        size = self.completed_size or self.image_size
+        return images if size == self.image_size else adaptive_avg_pool2d(images, size)
 
     def predictor(self, network: AutoLinkNetwork) -> Detector:
         """Return the detector, which keeps the edge weights as a buffer."""
