@@ -13,7 +13,7 @@ def foreground_hits(points: Array, mask: Array | None) -> float | None:
 
     The object may be given by any mask: rendered, segmented, or a filled box. A keypoint counts as
     a hit when its pixel of the mask is set; images whose mask is empty show no object and are left
-    out. Reading the share needs the object's own of the image, which random points hit: see
+    out. Read it beside the object's own share of the image, which random points would hit: see
     `object_share`.
 
     Args:
