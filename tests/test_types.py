@@ -82,5 +82,21 @@ def test_broken_predictions_are_refused(points: np.ndarray, words: str) -> None:
         Keypoints(points).checked(3, 4, "mine")
 
 
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [
+        (np.ones((3, 3)), r"of shape \(4, 4\), .* got float64 \(3, 3\)"),
+        (np.ones(6), r"got float64 \(6,\)"),
+        (np.full((4, 4), np.nan), "finite floats"),
+        (np.ones((4, 4), bool), "got bool"),
+    ],
+)
+def test_a_broken_graph_is_refused(graph: np.ndarray, words: str) -> None:
+    points = np.zeros((3, 4, 2))
+    assert Keypoints(points, graph=np.ones((4, 4))).checked(3, 4, "mine")
+    with pytest.raises(ContractError, match=f"mine: the graph must .*{words}"):
+        Keypoints(points, graph=graph).checked(3, 4, "mine")
+
+
 def test_a_keypoint_may_lie_outside_of_the_image() -> None:
     assert Keypoints(np.full((3, 4, 2), 1.4)).checked(3, 4, "mine")

@@ -50,7 +50,11 @@ class EvaluationProtocol(Protocol):
 
     @property
     def landmarks(self) -> Sequence[str]:
-        """Names of the L annotated landmarks, in order."""
+        """Names of the L annotated landmarks, in order.
+
+        Those at the ends of a body (wrists, ankles, the head) may be named once more in an
+        attribute `extremities`: how many have a keypoint near them is then told beside the score.
+        """
         ...
 
     @property

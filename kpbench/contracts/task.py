@@ -27,6 +27,7 @@ class Measured:
     seconds: Mapping[str, float]
     foreground_hits: float | None = None
     equivariance: Mapping[str, float] | None = None
+    diagnostics: Mapping[str, float] | None = None
     label_efficiency: LabelCurve | None = None
 
 

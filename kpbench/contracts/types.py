@@ -196,7 +196,8 @@ class Keypoints:
         """Return self when the contract holds.
 
         Raises:
-            ContractError: wrong shape or K, NaN, or points further than one image size outside.
+            ContractError: wrong shape or K, NaN, points further than one image size outside, or
+                a graph that has not a finite weight for each pair of keypoints.
         """
         points = np.asarray(self.points)
         k = points.shape[1] if points.ndim == 3 and n_keypoints is None else n_keypoints
@@ -216,4 +217,15 @@ class Keypoints:
                 f"{who}: keypoints must be (x, y) in [0, 1] of the image, got values from "
                 f"{points.min():.3g} to {points.max():.3g}; divide pixels by the image size"
             )
+        self._check_graph(who)
         return self
+
+    def _check_graph(self, who: str) -> None:
+        if self.graph is None:
+            return
+        k, graph = np.shape(self.points)[1], np.asarray(self.graph)
+        if graph.shape != (k, k) or graph.dtype.kind != "f" or not np.isfinite(graph).all():
+            raise ContractError(
+                f"{who}: the graph must be finite floats of shape ({k}, {k}), a weight for each "
+                f"pair of keypoints, got {graph.dtype} {graph.shape}"
+            )

@@ -45,6 +45,7 @@ class RealProtocol:
         pixels: side of the packed images.
         version: of the protocol.
         default: whether it runs without being named.
+        extremities: those of the landmarks that are extremities of a body, if any.
         shared_identities: why test shows identities of training in the published split, if it does.
         varying_sizes: split -> why copies of the data set differ in size, if they do.
         depth: name of the model in `kpbench.data.depth` whose maps are the signal "depth".
@@ -63,6 +64,7 @@ class RealProtocol:
     pixels: int = 128
     version: int = 1
     default: bool = False
+    extremities: Sequence[str] = ()
     shared_identities: str = ""
     varying_sizes: Mapping[str, str] = field(default_factory=dict)
     depth: str = "midas_swin2_large"

@@ -87,6 +87,16 @@ class PeopleProtocol:
         return tuple(spec for spec in self.dataset.further if spec.dataset == self.name)
 
     @property
+    def extremities(self) -> Sequence[str]:
+        """Wrists, ankles and the head, as far as they are labelled; of the head its top, if it is.
+
+        Without the top it is the nose.
+        """
+        head = "head_top" if "head_top" in self.landmarks else "nose"
+        ends = (head, "l_wrist", "r_wrist", "l_ankle", "r_ankle")
+        return tuple(name for name in ends if name in self.landmarks)
+
+    @property
     def arguments(self) -> Mapping[str, Any]:
         """What can be chosen: which images take the place of the test images."""
         return {"split": self.split}

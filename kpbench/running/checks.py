@@ -8,7 +8,8 @@ import numpy as np
 
 from kpbench.contracts.protocol import EvaluationProtocol
 from kpbench.contracts.types import Array, ImageSet, Keypoints, Labelled, Signal, Splits
-from kpbench.running.measure import detections
+from kpbench.errors import InvalidInputError
+from kpbench.running.measure import detections, extremities
 from kpbench.scoring.evaluators import evaluate
 from kpbench.scoring.flips import permutation
 from kpbench.scoring.spec import EvaluatorSpec
@@ -34,7 +35,7 @@ def toy_labelled(n: int = 12, size: int = 32, seed: int = 0) -> Labelled:
 
 
 def check_data(protocol: EvaluationProtocol, splits: Splits, signals: Sequence[Signal]) -> None:
-    """Check sizes, leaks between training and test, and the evaluators; see `Task.check_data`.
+    """Check sizes, names, leaks between training and test, and evaluators; see `Task.check_data`.
 
     Under every evaluator the oracle must be perfect and a constant predictor no better than the
     mean shape; test images and identities must not be in training (identities may, where the
@@ -52,6 +53,10 @@ def check_data(protocol: EvaluationProtocol, splits: Splits, signals: Sequence[S
 
 def _check_sizes(protocol: EvaluationProtocol, splits: Splits, signals: Sequence[Signal]) -> None:
     who, sizes = protocol.name, protocol.sizes("smoke")
+    try:
+        extremities(protocol)
+    except InvalidInputError as error:
+        raise AssertionError(str(error)) from error
     for name in ("discovery", "regression", "test"):
         found = len(getattr(splits, name))
         assert found == sizes[name], f"{who}: {name} has {found} images, announced {sizes[name]}"

@@ -16,6 +16,7 @@ from kpbench.contracts.types import Array, ImageSet, Keypoints, Labelled, Splits
 from kpbench.diagnosis.equivariance import equivariance
 from kpbench.diagnosis.foreground import foreground_hits
 from kpbench.diagnosis.label_efficiency import label_efficiency
+from kpbench.diagnosis.shares import shares
 from kpbench.errors import ContractError, InvalidInputError, UndefinedScoreError
 from kpbench.records.evaluated import as_score
 from kpbench.records.record import LabelCurve
@@ -45,8 +46,9 @@ def measure(
     Raises:
         ContractError: the predictions break the contract.
         UndefinedScoreError: the default evaluator has nothing to average.
-        InvalidInputError: the default evaluator cannot be applied, e.g. for want of rows. Any other
-            evaluator that cannot be is reported in `Measured.unscored`.
+        InvalidInputError: the default evaluator cannot be applied, e.g. for want of rows, or an
+            extremity is no landmark. Any other evaluator that cannot be applied is reported in
+            `Measured.unscored`.
     """
     import scipy.linalg  # noqa: F401 - the limit binds what is loaded, and this has a BLAS of its own
     from threadpoolctl import threadpool_limits
@@ -77,6 +79,7 @@ def _measure(
         unscored=unscored,
         foreground_hits=foreground_hits(test.points, splits.test.images.mask),
         equivariance=_equivariance(method, splits.test.images, test),
+        diagnostics=shares(test, splits.test, extremities(protocol)),
         label_efficiency=_label_efficiency(specs, *pair),
         files=files,
         seconds={
@@ -161,6 +164,21 @@ def _equivariance(method: Method, images: ImageSet, found: Keypoints) -> dict[st
         return np.asarray(method.predict(warped).checked(len(warped), k, method.name).points)
 
     return equivariance(again, images.restricted(method.inputs), found.points)
+
+
+def extremities(protocol: EvaluationProtocol) -> list[int]:
+    """Return the places of the landmarks that the protocol calls extremities; [] if it does not.
+
+    Raises:
+        InvalidInputError: one of them is no landmark.
+    """
+    named: Sequence[str] = getattr(protocol, "extremities", ())
+    if unknown := [name for name in named if name not in protocol.landmarks]:
+        raise InvalidInputError(
+            f"{protocol.name}: its extremities {unknown} are not among its landmarks "
+            f"({', '.join(protocol.landmarks)}); name landmarks, as they are spelt there"
+        )
+    return [list(protocol.landmarks).index(name) for name in named]
 
 
 def _label_efficiency(

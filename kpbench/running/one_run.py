@@ -95,6 +95,7 @@ def execute(run: Run, data: Data, progress: Progress = no_progress) -> Outcome:
             unscored=result.unscored,
             foreground_hits=result.foreground_hits,
             equivariance=result.equivariance or {},
+            diagnostics=result.diagnostics or {},
             label_efficiency=result.label_efficiency,
             artifacts=artifacts,
             seconds={**seconds, **result.seconds},

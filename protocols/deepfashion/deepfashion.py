@@ -18,6 +18,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
+    extremities=("nose", "l_wrist", "r_wrist", "l_ankle", "r_ankle"),
     evaluator="deepfashion/autolink",
     source=DeepFashion(),
     published={"discovery": 10_604, "regression": 10_604, "test": 1_179},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from kpbench import EvaluationProtocol, RealProtocol
 
 from . import DATASET
-from .reader import JOINTS, PUBLISHED, Human36m
+from .reader import EXTREMITIES, JOINTS, PUBLISHED, Human36m
 
 PLUGIN: EvaluationProtocol = RealProtocol(
     name="human36m",
@@ -18,6 +18,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
+    extremities=EXTREMITIES,
     evaluator="human36m/autolink_fixed",
     source=Human36m(background="gray"),
     published=PUBLISHED,

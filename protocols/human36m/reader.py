@@ -31,6 +31,8 @@ JOINTS = (
 )
 """The 32 joints, as in BKinD's `human36m_skeleton.py`. Both collars lie on the neck, wrist2 on the
 wrist."""
+EXTREMITIES = ("head_back", "l_wrist", "r_wrist", "l_ankle", "r_ankle")
+"""Joint 15, `head_back`, is what most code calls the top of the head."""
 UPRIGHT = ((14, 0), (0, 3), (0, 8))
 """The head is above the hip, and the hip above both ankles."""
 

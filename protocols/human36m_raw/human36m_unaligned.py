@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kpbench import EvaluationProtocol, RealProtocol
 
-from ..human36m.reader import JOINTS, PUBLISHED
+from ..human36m.reader import EXTREMITIES, JOINTS, PUBLISHED
 from . import DATASET
 from .reader import Human36mUnaligned
 
@@ -20,6 +20,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
+    extremities=EXTREMITIES,
     evaluator="human36m/autolink_fixed",
     source=Human36mUnaligned(),
     published=PUBLISHED,

@@ -20,6 +20,7 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     dataset=DATASET,
     n_keypoints=10,
     landmarks=JOINTS,
+    extremities=("nose", "l_wrist", "r_wrist", "l_ankle", "r_ankle"),
     evaluator="taichi/siarohin",
     source=Taichi(),
     published={"discovery": 957_564, "regression": 5_000, "test": 300},

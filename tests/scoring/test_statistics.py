@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from kpbench.errors import InvalidInputError, RecordError, UndefinedScoreError
 from kpbench.scoring.evaluators import Detections, Evaluation, evaluate
 from kpbench.scoring.metrics import Aggregation, aggregate
 from kpbench.scoring.named import get_evaluator
-from kpbench.scoring.per_image import Scores, load_scores, save_scores
+from kpbench.scoring.per_image import load_scores, reduced, save_scores
 from kpbench.scoring.statistics.compare import mean_interval, paired_bootstrap, paired_difference
 from kpbench.scoring.statistics.resampling import bootstrap_interval, clusters_of, resample
 
@@ -335,6 +337,61 @@ def evaluations() -> list[Evaluation]:
     return [evaluate(get_evaluator(name), *parts) for name in names]
 
 
+@pytest.mark.parametrize("aggregation", get_args(Aggregation))
+@pytest.mark.parametrize("seen", [1.0, 0.9, 0.2])
+def test_few_numbers_an_image_score_as_all_errors_do(aggregation: Aggregation, seen: float) -> None:
+    rng = np.random.default_rng(24)
+    n = 60
+    errors, valid = rng.gamma(1.0, size=(n, 12)), np.repeat(rng.random((n, 6)) < seen, 2, axis=1)
+    errors[~valid] = np.nan
+    groups = np.array(["sit", "walk", "wait"])[np.arange(n) % 3]
+    few = reduced(errors, valid, aggregation)
+    for counts in (np.ones(n), rng.integers(0, 5, n)):
+        whole = aggregate(errors, valid, aggregation, groups, counts)
+        assert aggregate(*few, aggregation, groups, counts) == pytest.approx(whole, rel=1e-12)
+    for clusters in (None, np.arange(n) // 3):
+        one = bootstrap_interval(errors, valid, aggregation, groups, clusters=clusters)
+        other = bootstrap_interval(*few, aggregation, groups, clusters=clusters)
+        assert other == pytest.approx(one, rel=1e-9)
+    columns = {"component_sum": 1 if seen == 1 else 6, "pooled_mean": valid.sum(1).max()}
+    assert few[0].shape == few[1].shape == (n, columns.get(aggregation, 1))
+
+
+def test_what_is_reduced_by_hand() -> None:
+    errors = np.array([[1.0, 3.0, 8.0], [5.0, 7.0, 9.0], [2.0, 4.0, 6.0]])
+    valid = np.array([[True, True, False], [True, True, True], [False, False, False]])
+    wanted = {
+        "image_mean": ([[2], [7], [0]], [[1], [1], [0]]),
+        "image_sum": ([[4], [21], [0]], [[1], [1], [1]]),  # an empty image still counts
+        "pooled_mean": ([[2, 2, 0], [7, 7, 7], [0, 0, 0]], [[1, 1, 0], [1, 1, 1], [0, 0, 0]]),
+        "group_mean": ([[2], [7], [0]], [[1], [1], [0]]),
+        "component_sum": ([[0, 4], [9, 12], [0, 0]], [[0, 1], [1, 1], [0, 0]]),
+    }
+    for aggregation in get_args(Aggregation):
+        found, counted = reduced(errors, valid, aggregation)
+        assert (found.tolist(), counted.tolist()) == wanted[aggregation], aggregation
+
+
+def test_evaluators_of_the_same_errors_share_them(
+    tmp_path: Path, evaluations: list[Evaluation]
+) -> None:
+    taichi = evaluations[3]
+    names = ("taichi/siarohin", "taichi/autolink", "taichi/strict")
+    same = [replace(taichi, evaluator=name) for name in names]
+    path = tmp_path / "scores.npz"
+    path.write_bytes(save_scores(same))
+    with np.load(path) as arrays:
+        assert [name for name in arrays if name.endswith(":errors")] == [f"{names[0]}:errors"]
+    for name, scores in load_scores(path).items():
+        assert name in names
+        pair = scores.errors, scores.valid
+        assert aggregate(*pair, scores.aggregation) == pytest.approx(taichi.value, rel=1e-6)
+    better = replace(taichi, evaluator="taichi/strict", errors=np.asarray(taichi.errors) / 2)
+    path.write_bytes(save_scores([taichi, better]))
+    kept = load_scores(path)["taichi/strict"]
+    assert aggregate(kept.errors, kept.valid, kept.aggregation) == pytest.approx(taichi.value / 2)
+
+
 def test_saved_scores_give_the_values_back(tmp_path: Path, evaluations: list[Evaluation]) -> None:
     path = tmp_path / "scores.npz"
     path.write_bytes(save_scores(evaluations))
@@ -384,6 +441,10 @@ def test_a_corrupt_file_is_a_record_error(tmp_path: Path, evaluations: list[Eval
         {"e:aggregation": np.array("median")},
         {"e:groups": np.array(["a"])},
         {"e:valid": None},
+        {"e:errors_of": np.array("f")},
+        {"e:landmark_values": np.ones(3, np.float32)},
+        {"e:landmark_values": np.array(["a", "b"])},
+        {"e:landmark_values": None},
     ],
 )
 def test_altered_arrays_are_a_record_error(tmp_path: Path, change: dict[str, Array | None]) -> None:
@@ -391,13 +452,33 @@ def test_altered_arrays_are_a_record_error(tmp_path: Path, change: dict[str, Arr
         "e:errors": np.ones((3, 2), np.float32),
         "e:valid": np.ones((3, 2), bool),
         "e:aggregation": np.array("image_mean"),
+        "e:landmarks": np.array(["top", "left"]),
+        "e:landmark_values": np.ones(2, np.float32),
+        "format": np.array(2),
     }
+    path = tmp_path / "scores.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    assert load_scores(path)["e"].by_landmark() == [1.0, 1.0]
     arrays |= change
     buffer = io.BytesIO()
     np.savez(buffer, **{k: v for k, v in arrays.items() if v is not None})  # type: ignore[arg-type]
-    path = tmp_path / "scores.npz"
     path.write_bytes(buffer.getvalue())
     with pytest.raises(RecordError, match="corrupt"):
+        load_scores(path)
+
+
+@pytest.mark.parametrize("told", [{}, {"format": np.array(3)}, {"format": np.array([2, 2])}])
+def test_a_file_of_another_format_is_a_record_error(tmp_path: Path, told: dict[str, Array]) -> None:
+    """The first had the errors of every landmark, and said nothing of its format."""
+    path = tmp_path / "scores.npz"
+    arrays = {
+        "e:errors": np.ones((3, 2), np.float32),
+        "e:valid": np.ones((3, 2), bool),
+        "e:aggregation": np.array("image_mean"),
+        **told,
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    with pytest.raises(RecordError, match=r"of format .* delete the record beside them and run"):
         load_scores(path)
 
 
@@ -425,7 +506,14 @@ def test_each_landmark_alone(tmp_path: Path, evaluations: list[Evaluation]) -> N
     for e in evaluations:
         found = load_scores(path)[e.evaluator].by_landmark()
         assert found == pytest.approx(e.landmark_values.tolist(), rel=1e-5)
-    rare = Scores(np.full((4, 1), 2, np.float32), np.eye(4, 1, dtype=bool), "image_sum", None)
-    assert rare.by_landmark() == [2.0]  # not 2 / 4
-    never = Scores(np.ones((3, 2), np.float32), np.array([[True, False]] * 3), "image_mean", None)
-    assert never.by_landmark() == [1.0, None]
+    example = replace(evaluations[0], landmark_values=np.zeros(2), groups=None)
+    shown = np.array([[True, False], [False, False], [False, False]])
+    alone = replace(example, errors=np.full((3, 2), 2.0), valid=shown)
+    both = {alone.evaluator: ["rare", "never"]}
+    for aggregation in (a for a in get_args(Aggregation) if a != "group_mean"):
+        changed = replace(alone, aggregation=aggregation)
+        path.write_bytes(save_scores([changed], None, both))
+        [kept] = load_scores(path).values()
+        assert kept.by_landmark() == [2.0, None], aggregation  # of a sum not 2 / 3
+    [kept] = load_scores(path).values()
+    assert kept.landmarks == ("rare", "never")
