@@ -57,6 +57,7 @@ class MaskCentroid(MaskReference):
     """Where the object is, and nothing of its pose."""
 
     name = "mask_centroid"
+    reference = "baseline"
 
     def points(self, places: Array) -> Array:
         """Return the mean."""

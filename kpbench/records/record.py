@@ -180,6 +180,8 @@ class Record(_Frozen):
     """Share of keypoints that lie on the object in the test images; None without masks."""
     equivariance: Mapping[str, float] = {}
     """Error in % of the image by kind of warp; see `kpbench.diagnosis.equivariance`."""
+    diagnostics: Mapping[str, float] = {}
+    """Shares by name; see `kpbench.diagnosis`."""
     label_efficiency: LabelCurve | None = None
     error: Failure | None = None
     artifacts: Mapping[str, Artifact] = {}
