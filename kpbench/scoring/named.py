@@ -87,7 +87,7 @@ def same_rules(names: Sequence[str]) -> list[list[str]]:
         >>> same_rules(["taichi/siarohin", "taichi/stablekeypoints", "taichi/strict"])
         [['taichi/siarohin', 'taichi/strict'], ['taichi/stablekeypoints']]
     """
-    known = {}
+    known: dict[str, EvaluatorSpec] = {}
     for dataset in {name.partition("/")[0] for name in names}:
         with suppress(KpbenchError):
             known |= {spec.name: spec for part in _of(dataset) for spec in part}
