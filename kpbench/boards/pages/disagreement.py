@@ -70,7 +70,10 @@ def _section(record: Record, verdicts: list[Verdict]) -> list[str]:
     trained = "" if who.trained_on is None else f", trained on {who.trained_on.protocol}"
     arguments = settings({name: v for name, v in who.arguments.items() if name != "k"})
     arguments += ", shipped weights" if who.pretrained else ""
-    rows = [[f"`{name}`", *rest] for name, *rest in map(cells, verdicts)]
+    rows = [
+        [" = ".join(f"`{name}`" for name in verdict.names), *cells(verdict)[1:]]
+        for verdict in verdicts
+    ]
     below = remarks(verdicts)
     return [
         f"## {who.protocol} v{who.protocol_version}: {who.method} v{who.method_version}, "

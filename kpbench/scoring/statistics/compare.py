@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum, sqrt
 
 import numpy as np
 
@@ -151,18 +152,19 @@ def _standard_error(
         units: how many images or identities were resampled.
         methods: whose seeds vary.
     """
-    variance = float(defined_ones(of_images).var(ddof=1)) * units / (units - 1)
-    squares, least = variance**2 / (units - 1), units - 1
+    images = float(defined_ones(of_images).var(ddof=1)) * units / (units - 1)
+    variances, squares, least = [images], [images**2 / (units - 1)], units - 1
     for runs in methods:
         seeds = len(runs.values)
         if seeds > 1:
             seen = float(runs.values.var(ddof=1))
             own = max(0.0, seen - _between_images(runs))
-            variance += own / seeds
-            squares += ((own + seen) / 2 / seeds) ** 2 / (seeds - 1)
+            variances.append(own / seeds)
+            squares.append(((own + seen) / 2 / seeds) ** 2 / (seeds - 1))
             least = min(least, seeds - 1)
-    freedom = variance**2 / squares if squares else units - 1
-    return float(np.sqrt(variance)), float(max(freedom, least))  # never less than of one part
+    variance, below = fsum(variances), fsum(squares)  # the same in any order of the methods
+    freedom = variance**2 / below if below else units - 1
+    return sqrt(variance), float(max(freedom, least))  # never less than of one part
 
 
 def _between_images(runs: Resampled) -> float:
