@@ -70,7 +70,7 @@ def test_rank_is_shared_inside_noise(folder: Path) -> None:
 
 def test_incomplete_row_has_no_rank_and_the_reason(folder: Path) -> None:
     fails = rows(page(folder))["fails"]
-    assert fails[0] == "–"
+    assert fails[0] == "one seed"
     assert "seed 1: ZeroDivisionError" in fails
     assert "1/2" in fails
 
