@@ -65,7 +65,9 @@ def encoded(figure: Figure, key: str, note: str) -> bytes:
     info.add_text(key, note)
     figure.savefig(drawn, format="png")
     with Image.open(drawn) as image:
-        image.convert("RGB").quantize(256).save(written, "PNG", optimize=True, pnginfo=info)
+        # an octree keeps the colours of the few pixels of keypoints, by which these are told apart
+        coloured = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
+    coloured.save(written, "PNG", optimize=True, pnginfo=info)
     return written.getvalue()
 
 
