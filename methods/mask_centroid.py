@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from kpbench import Array, FitContext, ImageSet, Keypoints, Method, MethodBase
+from kpbench.api import Reference
 
 
 @dataclass
@@ -19,7 +21,7 @@ class MaskReference(MethodBase):
     """
 
     inputs = ("mask",)
-    reference = "other"
+    reference: ClassVar[Reference] = "other"
     _k: int = field(default=0, init=False, repr=False, compare=False)
 
     def fit(self, images: ImageSet, *, n_keypoints: int, seed: int, context: FitContext) -> None:
@@ -57,6 +59,7 @@ class MaskCentroid(MaskReference):
     """Where the object is, and nothing of its pose."""
 
     name = "mask_centroid"
+    reference = "baseline"
 
     def points(self, places: Array) -> Array:
         """Return the mean."""

@@ -28,7 +28,7 @@ class RandomDetector(NetworkMethod):
     """
 
     name = "random_detector"
-    reference = "other"
+    reference = "baseline"
     recipes = RECIPES
     told_by = "head.bias"
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from kpbench.boards.row import Row
+from kpbench.boards.decisions import Decision, decide, ranks_of
+from kpbench.boards.row import Row, rows_of
 from kpbench.contracts.types import Reference
 from kpbench.records.made_by import newest, what_changed
-from kpbench.records.record import Identity, Record, Score, all_records, data_of, stored_artifact
+from kpbench.records.record import Record, Score, all_records, data_of
 from kpbench.records.shipped import apart
-from kpbench.scoring.per_image import load_scores
+from kpbench.scoring.named import same_rules
 from kpbench.scoring.statistics.compare import PairedDifference, mean_interval, paired_difference
 from kpbench.scoring.statistics.resampling import Resampled, clusters_of, resample
+
+LEADING = ("standard", "paper", "quick")
+"""Recipes in the order in which a page shows their boards; others follow."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class Board:
         return self.rows[0].wanted
 
     @property
+    def own_k(self) -> bool:
+        """Whether K is the protocol's, as published for its role, and not an argument."""
+        return "k" not in self.arguments
+
+    @property
     def own_arguments(self) -> dict[str, Any]:
         """The arguments besides K, which has a place of its own."""
         return {name: value for name, value in self.arguments.items() if name != "k"}
@@ -59,10 +69,19 @@ class Board:
         return self.rows[0].records[0].evaluator
 
     @cached_property
-    def evaluators(self) -> list[str]:
-        """All evaluators under which a record has a score, the default first."""
+    def rules(self) -> dict[str, list[str]]:
+        """All evaluators under which a record has a score, the default first.
+
+        One that is the same rule as others has their names, its own first.
+        """
         names = {name for row in self.rows for record in row.scored for name in record.scores}
-        return sorted(names, key=lambda name: (name != self.evaluator, name))
+        ordered = sorted(names, key=lambda name: (name != self.evaluator, name))
+        return {group[0]: group for group in same_rules(ordered)}
+
+    @property
+    def strict(self) -> str | None:
+        """The evaluator that looks at no test label, by its first name, None without one."""
+        return next((name for name, names in self.rules.items() if is_strict(names)), None)
 
     def example(self, evaluator: str) -> Score:
         """Return any score under the evaluator, for its metric, unit and direction."""
@@ -74,7 +93,7 @@ class Board:
         return next((row for row in self.rows if row.method == method), None)
 
     def reference(self, kind: Reference) -> Row | None:
-        """Return the first row that is the floor, or the ceiling."""
+        """Return the first row that is the floor, the ceiling or a baseline."""
         return next((row for row in self.rows if row.reference == kind), None)
 
     def complete(self, evaluator: str) -> list[Row]:
@@ -111,21 +130,45 @@ class Board:
         clusters = clusters_of(self._identities(evaluator))
         return None if clusters is None else len(set(clusters.tolist()))
 
+    def decisions(self, evaluator: str) -> list[Decision]:
+        """Return the table of paired differences.
+
+        These are all pairs of ranked rows, and each of them against the floor and the baselines.
+        With one seed they are of the images alone, and decide no rank.
+        """
+        if evaluator not in self._decided:
+            ranked = self.ranked(evaluator)
+            pairs = list(combinations(ranked, 2))
+            pairs += [(row, other) for row in ranked for other in self._to_beat(evaluator)]
+            found = [(a, b, self.difference(evaluator, a, b)) for a, b in pairs]
+            higher = bool(found) and self.example(evaluator).higher_is_better
+            self._decided[evaluator] = decide(found, higher_is_better=higher)
+        return self._decided[evaluator]
+
     def ranks(self, evaluator: str) -> dict[str, int]:
-        """Return rank by label: one more than the number of rows that are better beyond noise."""
-        ranked = self.ranked(evaluator)
-        if not ranked:
+        """Return rank by label, as `decisions` have it; none where all rows have one seed."""
+        if len(self.seeds) < 2:
             return {}
-        sign = -1 if self.example(evaluator).higher_is_better else 1
+        return ranks_of(self.ranked(evaluator), self.decisions(evaluator))
 
-        def better(a: Row, b: Row) -> bool:
-            low, high = self.difference(evaluator, a, b).ci95
-            return high < 0 if sign > 0 else low > 0
+    def unbeaten(self, evaluator: str) -> dict[str, list[str]]:
+        """Return the baselines than which a ranked row is not better beyond noise, by its label."""
+        found: dict[str, list[str]] = {}
+        if self.reference("baseline") is None:
+            return found
+        for decision in self.decisions(evaluator):
+            if decision.b.reference == "baseline" and decision.better is not decision.a:
+                found.setdefault(decision.a.label, []).append(decision.b.label)
+        return found
 
-        return {
-            row.label: 1 + sum(better(other, row) for other in ranked if other is not row)
-            for row in ranked
-        }
+    def _to_beat(self, evaluator: str) -> list[Row]:
+        complete = self.complete(evaluator)
+        floors = [row for row in complete if row.reference == "floor"]
+        return floors[:1] + [row for row in complete if row.reference == "baseline"]
+
+    @cached_property
+    def _decided(self) -> dict[str, list[Decision]]:
+        return {}
 
     @cached_property
     def _cache(self) -> dict[str, dict[str, Resampled]]:
@@ -166,65 +209,48 @@ def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
     Raises:
         RecordError: a record or an artifact is corrupt or missing.
     """
-    boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
-    for record in all_records(results):
-        who = record.identity
-        if who.recipe != "smoke" and who.trained_on is None and who.digest() not in elsewhere:
-            key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
-            arguments = json.dumps(dict(who.arguments), sort_keys=True)
-            boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)
-    return [
-        Board(*key, {**json.loads(arguments), **mark}, rows_of(results, part))
-        for key, by_arguments in sorted(boards.items(), key=lambda item: item[0])
-        for arguments, records in sorted(by_arguments.items())
-        for mark, part in apart(records)
-    ]
+    return boards_of(
+        results,
+        (
+            record
+            for record in all_records(results)
+            if record.identity.recipe != "smoke" and record.identity.digest() not in elsewhere
+        ),
+    )
 
 
-def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:
-    """Return a row for each method and each set of parameters of it.
+def boards_of(results: Path, records: Iterable[Record]) -> list[Board]:
+    """Sort records into tables, the protocol's own K first and long trainings before short ones.
+
+    Those trained on another protocol (`transfer`) are left out.
+
+    Args:
+        results: folder of the records.
+        records: some of them.
 
     Raises:
         RecordError: an artifact is corrupt or missing.
     """
-    seeds = tuple(sorted({record.identity.seed for record in records}))
-    groups: dict[tuple[str, int, str], list[Record]] = {}
+    boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
     for record in records:
         who = record.identity
-        settings = json.dumps(settings_of(who), sort_keys=True)
-        groups.setdefault((who.method, who.method_version, settings), []).append(record)
-    rows = []
-    for group in (groups[key] for key in sorted(groups)):
-        ordered = sorted(group, key=lambda record: record.identity.seed)
-        scores = {
-            record.identity.seed: load_scores(stored_artifact(results, record, "scores"))
-            for record in ordered
-            if record.status == "ok"
-        }
-        rows.append(Row(_label(ordered[0], records), ordered, scores, seeds))
-    return rows
+        if who.trained_on is None:
+            key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
+            arguments = json.dumps(dict(who.arguments), sort_keys=True)
+            boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)
+    found = [
+        Board(*key, {**json.loads(arguments), **mark}, rows_of(results, part))
+        for key, by_arguments in sorted(boards.items(), key=lambda item: item[0])
+        for arguments, same in sorted(by_arguments.items())
+        for mark, part in apart(same)
+    ]
+    return sorted(found, key=lambda board: (board.protocol, _place(board.recipe), not board.own_k))
 
 
-def settings_of(who: Identity) -> dict[str, Any]:
-    """Return what tells rows of one method apart: its parameters, and its teacher's by its name."""
-    marks = {"depth": who.data.partition("+")[2][:8], "pretrained": (who.pretrained or "")[:8]}
-    found = {**who.params, **{name: value for name, value in marks.items() if value}}
-    if who.dependency is not None:
-        other = who.dependency
-        inner = {"version": other.method_version, **settings_of(other)}
-        found |= {f"{other.method}.{name}": value for name, value in inner.items()}
-    return found
+def _place(recipe: str) -> int:
+    return LEADING.index(recipe) if recipe in LEADING else len(LEADING)
 
 
-def setting_names(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of the settings in which `own` differs from any of the others, sorted."""
-    return sorted(name for name in own if any(own[name] != other.get(name) for other in others))
-
-
-def _label(record: Record, records: Sequence[Record]) -> str:
-    """Return "method v1", with the settings in which the board's rows of the method differ."""
-    who, own = record.identity, settings_of(record.identity)
-    others = [settings_of(r.identity) for r in records if r.identity.method == who.method]
-    settings = ", ".join(f"{name}={own[name]}" for name in setting_names(own, others))
-    trained = f"{who.method} v{who.method_version}" + (" pretrained" if who.pretrained else "")
-    return trained + (f" ({settings})" if settings else "")
+def is_strict(names: Iterable[str]) -> bool:
+    """Return whether one of the names of an evaluator is that of the strict one."""
+    return any(name.endswith("/strict") for name in names)

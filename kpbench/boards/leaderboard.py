@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from kpbench.boards.board import Board, read_boards
-from kpbench.boards.pages import disagreement, speed, transfer
+from kpbench.boards.pages import disagreement, speed, strip, transfer
 from kpbench.boards.pages.markdown import GENERATED, HEAD, MISSING, settings, spread, table
 from kpbench.boards.pages.plots import Plot, digest_in, is_current, write_plot
-from kpbench.boards.pages.protocol import EXPLAIN, protocol_page
+from kpbench.boards.pages.protocol import EXPLAIN, protocol_page, title
 from kpbench.boards.pages.variants import in_a_table
 from kpbench.boards.row import Row
-from kpbench.errors import InvalidInputError
+from kpbench.contracts.types import Progress, no_progress
+from kpbench.errors import InvalidInputError, KpbenchError, RecordError, StorageError
 from kpbench.files.atomic import write_atomically
 from kpbench.records.published import (
     PAGE_HEAD,
@@ -59,10 +60,11 @@ class Study(Protocol):
 
 @dataclass(frozen=True)
 class Rendered:
-    """Everything that the records say, by the path of its file."""
+    """Everything that the records say, by the path of its file; and strips that are current."""
 
     pages: Mapping[Path, str]
     plots: Mapping[Path, Plot]
+    strips: Collection[str]
 
 
 def write_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
@@ -89,6 +91,28 @@ def write_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
     for path in _orphans(folder, found):
         path.unlink()
     return [*found.pages, *found.plots]
+
+
+def write_strips(
+    folder: Path, studies: Sequence[Study] = (), progress: Progress = no_progress
+) -> Iterator[tuple[str, str]]:
+    """Draw the strips of pictures that are not there or not current; images are made if need be.
+
+    Yields:
+        The title of each board whose strip cannot be drawn, and why.
+
+    Raises:
+        RecordError: a record or an artifact is corrupt.
+        StorageError: the folder cannot be written.
+    """
+    results = folder / "results"
+    for board in read_boards(results, _elsewhere(results, studies)):
+        try:
+            strip.write_strip(folder, board, progress)
+        except (RecordError, StorageError):
+            raise
+        except KpbenchError as error:
+            yield f"{board.protocol}: {title(board)}", str(error)
 
 
 def stale_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
@@ -134,7 +158,8 @@ def _orphans(folder: Path, found: Rendered) -> list[Path]:
     others = (path for path in sorted(folder.glob("*.md")) if path not in found.pages)
     pages = [path for path in others if _is_ours(path)]
     plots = (path for path in sorted(folder.glob("*.png")) if path not in found.plots)
-    return pages + [path for path in plots if digest_in(path) is not None]
+    drawn = [path for path in plots if digest_in(path) is not None or strip.is_strip(path)]
+    return pages + [path for path in drawn if path.name not in found.strips]
 
 
 def render(folder: Path, studies: Sequence[Study] = ()) -> dict[Path, str]:
@@ -153,9 +178,11 @@ def rendered(folder: Path, studies: Sequence[Study] = ()) -> Rendered:
         RecordError: a record, an artifact or the csv is corrupt.
     """
     results, published = folder / "results", folder / "published.csv"
-    runs = [record.identity for record in all_records(results)] if studies else []
-    elsewhere = {digest for study in studies for digest in study.alone(runs)}
+    elsewhere = _elsewhere(results, studies)
     boards = read_boards(results, elsewhere)
+    strips = {
+        name for board in boards if strip.is_current(folder / (name := strip.name_of(board)), board)
+    }
     speeds = list(all_speed_records(folder / "speed"))
     numbers = read_published(published) if published.is_file() else []
     single = {
@@ -176,12 +203,19 @@ def rendered(folder: Path, studies: Sequence[Study] = ()) -> Rendered:
     pages = {folder / name: text for name, text in further.items()}
     for protocol in sorted({board.protocol for board in boards}):
         here = [board for board in boards if board.protocol == protocol]
-        pages[folder / f"{protocol}.md"] = protocol_page(protocol, here)
+        pages[folder / f"{protocol}.md"] = protocol_page(protocol, here, strips)
     index = _index(boards, {name: titles[name] for name in further})
     return Rendered(
         {folder / "README.md": index, **pages},
         {folder / name: plot for name, plot in plots.items()},
+        strips,
     )
+
+
+def _elsewhere(results: Path, studies: Sequence[Study]) -> set[str]:
+    """Return the digests of runs that are shown on the pages of studies alone."""
+    runs = [record.identity for record in all_records(results)] if studies else []
+    return {digest for study in studies for digest in study.alone(runs)}
 
 
 def _index(boards: Sequence[Board], further: Mapping[str, str]) -> str:

@@ -1,14 +1,17 @@
-"""A row of a board: the records of one method with one set of parameters."""
+"""A row of a board: the records of one method with one set of parameters, and its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from kpbench.contracts.types import Reference
-from kpbench.records.record import Record
-from kpbench.scoring.per_image import Scores
+from kpbench.records.record import Identity, Record, stored_artifact
+from kpbench.scoring.per_image import Scores, load_scores
 
 
 @dataclass(frozen=True)
@@ -93,3 +96,52 @@ class Row:
     def runs(self, evaluator: str) -> list[Scores]:
         """Return the per-image scores, one entry a seed."""
         return [self.scores[r.identity.seed][evaluator] for r in self.under(evaluator)]
+
+
+def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:
+    """Return a row for each method and each set of parameters of it.
+
+    Raises:
+        RecordError: an artifact is corrupt or missing.
+    """
+    seeds = tuple(sorted({record.identity.seed for record in records}))
+    groups: dict[tuple[str, int, str], list[Record]] = {}
+    for record in records:
+        who = record.identity
+        settings = json.dumps(settings_of(who), sort_keys=True)
+        groups.setdefault((who.method, who.method_version, settings), []).append(record)
+    rows = []
+    for group in (groups[key] for key in sorted(groups)):
+        ordered = sorted(group, key=lambda record: record.identity.seed)
+        scores = {
+            record.identity.seed: load_scores(stored_artifact(results, record, "scores"))
+            for record in ordered
+            if record.status == "ok"
+        }
+        rows.append(Row(_label(ordered[0], records), ordered, scores, seeds))
+    return rows
+
+
+def settings_of(who: Identity) -> dict[str, Any]:
+    """Return what tells rows of one method apart: its parameters, and its teacher's by its name."""
+    marks = {"depth": who.data.partition("+")[2][:8], "pretrained": (who.pretrained or "")[:8]}
+    found = {**who.params, **{name: value for name, value in marks.items() if value}}
+    if who.dependency is not None:
+        other = who.dependency
+        inner = {"version": other.method_version, **settings_of(other)}
+        found |= {f"{other.method}.{name}": value for name, value in inner.items()}
+    return found
+
+
+def setting_names(own: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the settings in which `own` differs from any of the others, sorted."""
+    return sorted(name for name in own if any(own[name] != other.get(name) for other in others))
+
+
+def _label(record: Record, records: Sequence[Record]) -> str:
+    """Return "method v1", with the settings in which the board's rows of the method differ."""
+    who, own = record.identity, settings_of(record.identity)
+    others = [settings_of(r.identity) for r in records if r.identity.method == who.method]
+    settings = ", ".join(f"{name}={own[name]}" for name in setting_names(own, others))
+    trained = f"{who.method} v{who.method_version}" + (" pretrained" if who.pretrained else "")
+    return trained + (f" ({settings})" if settings else "")

@@ -85,6 +85,7 @@ def run_and_report(
         jobs: cells side by side; 0: `default_jobs`.
         verbose: print the traceback of a failure.
     """
+    from kpbench.cli.score_table import print_scores
     from kpbench.running.engines.local_processes import default_jobs
 
     console = Console(highlight=False)
@@ -92,7 +93,8 @@ def run_and_report(
     outcomes = run_work(console, work, jobs=jobs or default_jobs(settings), verbose=verbose)
     if outcomes is None:
         return 130
-    _print_scores(console, [found.record for found in outcomes if found.record is not None])
+    records = [found.record for found in outcomes if found.record is not None]
+    print_scores(console, records, settings.results)
     return print_summary(console, outcomes, settings.results)
 
 
@@ -160,50 +162,6 @@ def _remarks(record: Record) -> list[str]:
 def _value(score: Score | Evaluation) -> str:
     value, low, high = (round(number, 9) for number in (score.value, *score.ci95))
     return f"{value:.4g} {score.unit} [{low:.4g}, {high:.4g}]".replace("[", r"\[")
-
-
-def _print_scores(console: Console, records: Sequence[Record]) -> None:
-    """Print one table a protocol: the mean over seeds under each evaluator."""
-    from statistics import mean
-
-    scored = [record for record in records if record.status == "ok"]
-    for protocol in dict.fromkeys(record.identity.protocol for record in scored):
-        here = [record for record in scored if record.identity.protocol == protocol]
-        scores = {name: score for record in here for name, score in record.scores.items()}
-        table = Table(
-            title=f"{protocol} v{here[0].identity.protocol_version}", title_justify="left"
-        )
-        table.add_column("method")
-        for name, score in scores.items():
-            arrow = "↑" if score.higher_is_better else "↓"
-            oracle = " (reads test labels)" if score.oracle_used else ""
-            table.add_column(
-                f"{name.partition('/')[2]} {arrow}\n{score.unit}{oracle}", justify="right"
-            )
-        table.add_column("keypoints on\nthe object", justify="right")
-        table.add_column("seeds", justify="right")
-        for method in dict.fromkeys(map(_who, here)):
-            runs = [record for record in here if _who(record) == method]
-            values = [_mean_score(runs, name) for name in scores]
-            hits = [run.foreground_hits for run in runs if run.foreground_hits is not None]
-            share = f"{100 * mean(hits):.0f} %" if hits else "–"
-            table.add_row(method, *values, share, str(len(runs)))
-        console.print(table)
-
-
-def _mean_score(runs: Sequence[Record], evaluator: str) -> str:
-    """Return the mean over the runs, "–" when one of them has no score under the evaluator."""
-    from statistics import mean
-
-    values = [run.scores[evaluator].value for run in runs if evaluator in run.scores]
-    return f"{round(mean(values), 9):.4g}" if len(values) == len(runs) else "–"
-
-
-def _who(record: Record) -> str:
-    trained_on = record.identity.trained_on
-    origin = "" if trained_on is None else f", trained on {trained_on.protocol}"
-    origin += ", pretrained" if record.identity.pretrained else ""
-    return f"{record.identity.method}{origin}"
 
 
 def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, many: bool) -> None:

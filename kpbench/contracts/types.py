@@ -17,8 +17,12 @@ Signal = Literal["depth", "mask", "frames"]
 Recipe = Literal["quick", "paper", "smoke"]
 """How much training: two CPU cores and minutes; the published recipe; a few steps for tests."""
 Device = Literal["cpu", "cuda"]
-Reference = Literal["", "floor", "ceiling", "other"]
-"""What a method is to the others of a board: "" for one that is ranked, else a reference."""
+Reference = Literal["", "floor", "ceiling", "baseline", "other"]
+"""What a method is to the others of a board: "" for one that is ranked, else a reference.
+
+The way from the floor to the ceiling is what a method can make. A baseline is what a trained method
+must beat to have learnt anything; one that does not is marked.
+"""
 
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)

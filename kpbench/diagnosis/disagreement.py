@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from kpbench.scoring.detections import Detections
 from kpbench.scoring.evaluators import Evaluation, EvaluatorSpec, evaluate
 from kpbench.scoring.metrics import Aggregation
 from kpbench.scoring.named import disagreement_evaluators
+from kpbench.scoring.spec import by_rule
 
 PREDICTIONS = "predictions"
 ROUNDING = 1e-3
@@ -37,6 +38,7 @@ class Verdict:
         ratio: printed number / that of the reference, where a reader might compare the two: both
             hits, both mean errors, or both sums of errors over landmarks; else None.
         percent_ratio: the same of `percent`: what is left when unit and sum are the same.
+        also: evaluators of other names that are the same rule.
     """
 
     spec: EvaluatorSpec
@@ -45,10 +47,17 @@ class Verdict:
     percent: float | None = None
     ratio: float | None = None
     percent_ratio: float | None = None
+    also: tuple[EvaluatorSpec, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the evaluator, its own first."""
+        return [spec.name for spec in (self.spec, *self.also)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "spec"}
+        plain["also"] = self.names[1:]
         named = ("metric", "unit", "paper", "formula", "oracle_used", "known_fault")
         return {
             "evaluator": self.spec.name,
@@ -65,7 +74,7 @@ def disagreement(
     test: Detections,
     identities: Array | None = None,
 ) -> list[Verdict]:
-    """Score the same detections under several evaluators of a data set.
+    """Score the same detections under several evaluators of a data set, each rule once.
 
     Ratios refer to `<dataset>/strict`, or to the default evaluator where that has no score.
 
@@ -76,8 +85,8 @@ def disagreement(
         test: what is scored.
         identities: (N,) who or what each test image shows, for the intervals.
     """
-    found = [_verdict(spec, train, test, identities) for spec in specs]
-    by_name = {verdict.spec.name: verdict for verdict in found if verdict.score is not None}
+    found = [_verdict(same, train, test, identities) for same in by_rule(specs)]
+    by_name = {name: each for each in found if each.score is not None for name in each.names}
     strict = default.partition("/")[0] + "/strict"
     reference = by_name.get(strict, by_name.get(default))
     return [verdict if reference is None else _compared(verdict, reference) for verdict in found]
@@ -143,25 +152,23 @@ def kept_predictions(results: Path, record: Record) -> Path | None:
 
 
 def _verdict(
-    spec: EvaluatorSpec, train: Detections, test: Detections, identities: Array | None
+    same: Sequence[EvaluatorSpec], train: Detections, test: Detections, identities: Array | None
 ) -> Verdict:
+    spec, *also = same
     try:
         found = evaluate(spec, train, test)
         score = as_score(found, spec, identities)
     except KpbenchError as error:
-        return Verdict(spec, None, str(error))
-    return Verdict(spec, score, percent=landmark_percent(spec, found))
+        return Verdict(spec, None, str(error), also=tuple(also))
+    return Verdict(spec, score, percent=landmark_percent(spec, found), also=tuple(also))
 
 
 def _compared(verdict: Verdict, reference: Verdict) -> Verdict:
     values = [None if v.score is None else v.score.value for v in (verdict, reference)]
-    return Verdict(
-        verdict.spec,
-        verdict.score,
-        verdict.reason,
-        verdict.percent,
-        _ratio(values) if _kind(verdict.spec) == _kind(reference.spec) else None,
-        _ratio([verdict.percent, reference.percent]),
+    return replace(
+        verdict,
+        ratio=_ratio(values) if _kind(verdict.spec) == _kind(reference.spec) else None,
+        percent_ratio=_ratio([verdict.percent, reference.percent]),
     )
 
 

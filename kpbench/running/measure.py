@@ -210,6 +210,8 @@ def _landmarks(protocol: EvaluationProtocol, evaluations: list[Evaluation]) -> d
 def _pack(train: Keypoints, train_set: Labelled, test: Keypoints, test_set: Labelled) -> bytes:
     """Return an npz as `kpbench score` reads it."""
     arrays: dict[str, Array] = {}
+    if test.graph is not None:
+        arrays["graph"] = np.asarray(test.graph, np.float32)
     for split, found, labelled in (("train", train, train_set), ("test", test, test_set)):
         arrays[f"{split}_keypoints"] = np.asarray(found.points, np.float32)
         arrays[f"{split}_landmarks"] = np.asarray(labelled.landmarks, np.float32)

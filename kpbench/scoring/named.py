@@ -6,6 +6,7 @@ No other plugin is imported for it, so that one that is broken or slow is in nob
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kpbench.errors import KpbenchError, UnknownNameError
@@ -16,7 +17,7 @@ from kpbench.registry import (
     load_protocol,
     loadable_datasets,
 )
-from kpbench.scoring.spec import EvaluatorSpec
+from kpbench.scoring.spec import EvaluatorSpec, by_rule
 
 
 def get_evaluator(name: str) -> EvaluatorSpec:
@@ -75,6 +76,25 @@ def disagreement_evaluators(dataset: str) -> list[EvaluatorSpec]:
     """
     every_run, further = _known(dataset)
     return [*every_run, *further]
+
+
+def same_rules(names: Sequence[str]) -> list[list[str]]:
+    """Return evaluators that are one rule under several names together, in order of the first.
+
+    Who cannot be asked, because its plugin is not installed, is on its own.
+
+    Example:
+        >>> same_rules(["taichi/siarohin", "taichi/stablekeypoints", "taichi/strict"])
+        [['taichi/siarohin', 'taichi/strict'], ['taichi/stablekeypoints']]
+    """
+    known: dict[str, EvaluatorSpec] = {}
+    for dataset in {name.partition("/")[0] for name in names}:
+        with suppress(KpbenchError):
+            known |= {spec.name: spec for part in _of(dataset) for spec in part}
+    groups = by_rule(known[name] for name in names if name in known)
+    found = [[spec.name for spec in group] for group in groups]
+    found += [[name] for name in names if name not in known]
+    return sorted(found, key=lambda group: names.index(group[0]))
 
 
 def has_evaluators(dataset: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -103,6 +104,11 @@ class EvaluatorSpec:
             raise InvalidInputError(f'{self.name}: the frame "eyes" needs the eyes')
 
     @property
+    def rule(self) -> EvaluatorSpec:
+        """The evaluator without its name and citation: equal rules are one number."""
+        return replace(self, name="", paper="")
+
+    @property
     def dataset(self) -> str:
         """The data set part of the name."""
         return self.name.partition("/")[0]
@@ -136,3 +142,15 @@ class EvaluatorSpec:
         if missing := sorted({int(whole[j]) for j in joints} - set(joints)):
             raise InvalidInputError(f"{self.name}: joints lack {missing}, which pairs need")
         return np.array([joints.index(int(whole[j])) for j in joints])
+
+
+def by_rule(specs: Iterable[EvaluatorSpec]) -> list[list[EvaluatorSpec]]:
+    """Return evaluators that are one rule under several names together, in order of the first."""
+    groups: list[list[EvaluatorSpec]] = []
+    for spec in specs:
+        same = next((group for group in groups if group[0].rule == spec.rule), None)
+        if same is None:
+            groups.append([spec])
+        else:
+            same.append(spec)
+    return groups

@@ -7,7 +7,16 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 
-from kpbench.boards.pages.markdown import HEAD, MISSING, folded, interval, number, spread, table
+from kpbench.boards.pages.markdown import (
+    HEAD,
+    MISSING,
+    folded,
+    interval,
+    number,
+    probability,
+    spread,
+    table,
+)
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.row import Row
 from kpbench.records.published import PublishedNumber
@@ -46,10 +55,12 @@ on the embedded data. What deviates from the paper, whatever the recipe:
 
 A score is the mean over seeds ± their standard deviation; 95 % intervals are over seeds (Student's
 t) and test images, or the identities that these share (bootstrap), and differences are paired. An
-order holds, or is reversed, if the interval of the difference excludes 0; of one seed, an interval
-knows nothing of how trainings differ. "Student only" is `autolink`, "teacher only" `depth_teacher`,
-which reads depth at prediction; Table 2 is of the same runs as Table 1. `mean_shape`, where it was
-run, is the floor: it sees no image and has no rank; what is not better than it is said to be so.
+order holds, or is reversed, if p of the difference is below 5 %; p comes from the same t as the
+interval and is adjusted for all pairs of the rows of a table (Holm), and ranks follow from the same
+decisions. Of one seed, both know nothing of how trainings differ. "Student only" is `autolink`,
+"teacher only" `depth_teacher`, which reads depth at prediction; Table 2 is of the same runs as
+Table 1. `mean_shape`, where it was run, is the floor: it sees no image and has no rank; what is not
+better than it is said to be so.
 """
 _REPORT = """\
 Never ranked with what is measured here. The two tables print different values for the same model;
@@ -188,7 +199,7 @@ def _order(group: Sequence[Studied], published: Sequence[PublishedNumber], name:
     if not cells:
         return ["The paper's numbers are not in `published.csv`, so no order can be compared.", ""]
     head = ["evaluator", "the paper's order", "as printed", "measured difference"]
-    return [*lines, "", *table([*head, "95 % interval", "holds"], cells)]
+    return [*lines, "", *table([*head, "95 % interval", "p (Holm)", "holds"], cells)]
 
 
 def verdict(pairs: Sequence[Comparison]) -> str:
@@ -229,10 +240,11 @@ def _unit(pair: Comparison) -> str:
 
 def _pair(pair: Comparison) -> list[str]:
     cells = [f"`{pair.evaluator}`", f"{pair.first} before {pair.second}", ", ".join(pair.printed)]
-    if pair.difference is None:
-        return [*cells, MISSING, MISSING, pair.holds]
+    if pair.difference is None or pair.decision is None:
+        return [*cells, MISSING, MISSING, MISSING, pair.holds]
     value = f"{pair.second} − {pair.first} = {number(pair.difference.difference)} {_unit(pair)}"
-    return [*cells, value, interval(pair.difference.ci95), pair.holds]
+    p_value = probability(pair.decision.p_value)
+    return [*cells, value, interval(pair.difference.ci95), p_value, pair.holds]
 
 
 def _reported(published: Sequence[PublishedNumber], name: str) -> list[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kpbench.api import Device, Recipe
-from kpbench.boards.board import Board, rows_of
-from kpbench.boards.row import Row
+from kpbench.boards.board import Board
+from kpbench.boards.decisions import Decision
+from kpbench.boards.row import Row, rows_of
 from kpbench.records.published import PublishedNumber
 from kpbench.records.record import Identity, Record, all_records, data_of
 from kpbench.scoring.statistics.compare import PairedDifference
@@ -131,6 +132,7 @@ class Comparison:
         second: the other.
         printed: the paper's values of both, "" where there are none.
         difference: score of `second` minus that of `first`; None if either is incomplete.
+        decision: the same in the board's table of differences, which its ranks follow from.
         higher_is_better: direction of the score; None if nothing was measured.
         unit: of the score.
     """
@@ -141,18 +143,15 @@ class Comparison:
     second: str
     printed: tuple[str, str]
     difference: PairedDifference | None
+    decision: Decision | None
     higher_is_better: bool | None
     unit: str
 
     @property
     def better(self) -> str | None:
         """The method that is better beyond noise, None if neither is or one is missing."""
-        if self.difference is None:
-            return None
-        low, high = self.difference.ci95
-        if low <= 0 <= high:
-            return None
-        return self.first if (low > 0) != bool(self.higher_is_better) else self.second
+        better = self.decision.better if self.decision is not None else None
+        return better.method if better is not None else None
 
     @property
     def holds(self) -> Verdict:
@@ -209,9 +208,12 @@ def compare(
 ) -> Comparison:
     """Return the comparison of two methods; `printed` is what the paper says of them."""
     first, second = map(found.row, pair)
-    board, difference, higher, unit = found.table, None, None, ""
+    board, difference, decision, higher, unit = found.table, None, None, None, ""
     if board and first and second and first.complete(evaluator) and second.complete(evaluator):
         difference = board.difference(evaluator, second, first)
+        decision = next(d for d in board.decisions(evaluator) if d.is_of(first, second))
         score: Any = board.example(evaluator)
         higher, unit = score.higher_is_better, score.unit
-    return Comparison(found.dataset.protocol, evaluator, *pair, printed, difference, higher, unit)
+    return Comparison(
+        found.dataset.protocol, evaluator, *pair, printed, difference, decision, higher, unit
+    )

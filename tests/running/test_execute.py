@@ -15,7 +15,7 @@ from rich.console import Console
 
 from kpbench.api import Progress
 from kpbench.cli import console
-from kpbench.cli.console import _print_scores
+from kpbench.cli.score_table import print_scores
 from kpbench.errors import StorageError
 from kpbench.records.record import all_records, read_record, stored_artifact
 from kpbench.running.engines import here
@@ -327,7 +327,7 @@ def test_a_method_without_a_score_under_one_evaluator_is_printed_beside_the_othe
     kept = {"two_rules/strict": less.scores["two_rules/strict"]}
     less = less.model_copy(update={"scores": kept})
     for records in ((less, more), (more, less)):
-        _print_scores(Console(width=200), records)
+        print_scores(Console(width=200), records, tmp_path)
         lines = capsys.readouterr().out.splitlines()
         assert any("plain" in line for line in lines)
         [row] = [line for line in lines if "one_less" in line]

@@ -23,6 +23,41 @@ _LABELS = """\
 chosen on these by leaving one out: mean over seeds and draws of the images, ± the standard
 deviation over draws.
 """
+_SHARES = {
+    "joint_coverage": "joints with a keypoint",
+    "extremity_coverage": "extremities with a keypoint",
+    "edge_share": "keypoints on a strong edge",
+    "camera_code": "explained by 4 clusters",
+    "camera_code_1": "by 1 direction",
+    "camera_code_3": "by 3 directions",
+    "object_share": "object in the image",
+}
+"""The columns, by name of the diagnostic."""
+_KEYPOINTS = """\
+What a score does not tell, means over test images and seeds. A joint, or an extremity (head, wrist,
+ankle), has a keypoint that lies within 5 % of the image of it; a keypoint is on a strong edge if it
+touches one of those that are drawn; 4 clusters (say, the cameras) or 1 to 3 directions explain so
+much of the variance of the keypoints over the images, and what they explain is no pose. "On the
+object" means little where the object fills the image, whose share is beside it.
+"""
+
+
+def keypoints_section(board: Board) -> list[str]:
+    """Return what the keypoints do: coverage, and how much of their motion is a code of few."""
+    rows = [row for row in board.rows if row.scored]
+    found = {name: [_share(row, name) for row in rows] for name in _SHARES}
+    known = {name: column for name, column in found.items() if column != [None] * len(rows)}
+    if not known:
+        return []
+    hits = [row.mean_of(lambda record: record.foreground_hits) for row in rows]
+    columns = [map(percent, column) for column in (*known.values(), hits)]
+    cells = [[row.label, *rest] for row, *rest in zip(rows, *columns, strict=True)]
+    head = ["method", *(_SHARES[name] for name in known), "on the object"]
+    return ["### What the keypoints do", "", *_KEYPOINTS.splitlines(), "", *table(head, cells)]
+
+
+def _share(row: Row, name: str) -> float | None:
+    return row.mean_of(lambda record: record.diagnostics.get(name))
 
 
 def landmark_section(board: Board, evaluator: str) -> list[str]:

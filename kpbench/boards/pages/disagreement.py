@@ -10,16 +10,18 @@ from kpbench.diagnosis.disagreement import Verdict, kept_predictions, of_run
 from kpbench.errors import KpbenchError
 from kpbench.records.record import Record, all_records
 from kpbench.scoring.named import disagreement_evaluators
+from kpbench.scoring.spec import by_rule
 
 NAME = "disagreement.md"
 _EXPLAIN = """\
 Papers print numbers that look alike and are not. Each table scores one set of detections, of one
-trained model on one test set, under every evaluator of its data set. The first ratio compares the
-printed numbers, as a reader of two papers would. "% a landmark" is the mean error of one landmark
-in % of the image's side, so that the second ratio shows what is left when the unit is the same:
-bias, exchange of left and right, trimming, visibility, |dx| + |dy| for a distance. Ratios refer to
-the strict evaluator, which looks at no test label ("test labels" says which do). An evaluator
-compares methods, never papers that used another one.
+trained model on one test set, under every evaluator of its data set; those that are one rule under
+several names share a row. The first ratio compares the printed numbers, as a reader of two papers
+would. "% a landmark" is the mean error of one landmark in % of the image's side, so that the second
+ratio shows what is left when the unit is the same: bias, exchange of left and right, trimming,
+visibility, |dx| + |dy| for a distance. Ratios refer to the strict evaluator, which looks at no test
+label ("test labels" says which do). An evaluator compares methods, never papers that used another
+one.
 """
 COLUMNS = (
     *("evaluator", "paper", "metric", "value", "95 % interval", "÷ strict"),
@@ -58,7 +60,7 @@ def disagreement_page(results: Path, elsewhere: Collection[str] = ()) -> str | N
 
 def _several(dataset: str) -> bool:
     try:
-        return len(disagreement_evaluators(dataset)) > 1
+        return len(by_rule(disagreement_evaluators(dataset))) > 1
     except KpbenchError:
         return False
 
@@ -68,7 +70,10 @@ def _section(record: Record, verdicts: list[Verdict]) -> list[str]:
     trained = "" if who.trained_on is None else f", trained on {who.trained_on.protocol}"
     arguments = settings({name: v for name, v in who.arguments.items() if name != "k"})
     arguments += ", shipped weights" if who.pretrained else ""
-    rows = [[f"`{name}`", *rest] for name, *rest in map(cells, verdicts)]
+    rows = [
+        [" = ".join(f"`{name}`" for name in verdict.names), *cells(verdict)[1:]]
+        for verdict in verdicts
+    ]
     below = remarks(verdicts)
     return [
         f"## {who.protocol} v{who.protocol_version}: {who.method} v{who.method_version}, "
@@ -110,8 +115,8 @@ def cells(verdict: Verdict) -> list[str]:
     """Return the row of an evaluator, in order of `COLUMNS`."""
     spec, score = verdict.spec, verdict.score
     return [
-        spec.name,
-        spec.paper.partition(";")[0],
+        " = ".join(verdict.names),
+        "; ".join(each.paper.partition(";")[0] for each in (spec, *verdict.also)),
         f"{spec.metric} {'↑' if spec.higher_is_better else '↓'}",
         MISSING if score is None else f"{number(score.value)} {score.unit}",
         MISSING if score is None else interval(score.ci95),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpbench.api import Array, ExportableMethod, ImageSet, Keypoints, Method, Progress, no_progress
+from kpbench.boards.pages.plots import note_in
 from kpbench.data.packing.packed import evenly_spaced
 from kpbench.diagnosis.overlay import strong_edges
 from kpbench.files.atomic import write_atomically
@@ -39,19 +40,11 @@ def write_picture(path: Path, progress: Progress = no_progress) -> None:
         StorageError: the file cannot be written.
     """
     from matplotlib.figure import Figure
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
 
     weights = _weights()
-    note = PngInfo()
-    note.add_text(KEY, _digest(weights))
     figure = Figure(dpi=120, layout="constrained")
     _draw(figure, weights, progress)
-    drawn, written = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png")
-    with Image.open(drawn) as image:
-        image.convert("RGB").quantize(256).save(written, "PNG", optimize=True, pnginfo=note)
-    write_atomically(path, written.getvalue())
+    write_atomically(path, encoded(figure, KEY, _digest(weights)))
 
 
 def is_current(path: Path) -> bool:
@@ -60,10 +53,22 @@ def is_current(path: Path) -> bool:
     Raises:
         MissingWeightsError: weights are not shipped; lists those that are.
     """
-    from PIL import Image
+    return note_in(path, KEY) == _digest(_weights())
 
-    with Image.open(path) as image:
-        return bool(image.info.get(KEY) == _digest(_weights()))
+
+def encoded(figure: Figure, key: str, note: str) -> bytes:
+    """Return a figure as a PNG of 256 colours with a note of what it was drawn from."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    info, drawn, written = PngInfo(), io.BytesIO(), io.BytesIO()
+    info.add_text(key, note)
+    figure.savefig(drawn, format="png")
+    with Image.open(drawn) as image:
+        # an octree keeps the colours of the few pixels of keypoints, by which these are told apart
+        coloured = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
+    coloured.save(written, "PNG", optimize=True, pnginfo=info)
+    return written.getvalue()
 
 
 def _weights() -> dict[str, dict[str, Shipped]]:
@@ -94,8 +99,8 @@ def _draw(figure: Figure, weights: Mapping[str, Mapping[str, Shipped]], progress
         columns[0, 0].set_title(protocol, fontsize=8, loc="left")
         images = _test_images(protocol, methods, progress)
         for axes, tiles in zip(columns, _rows(images, methods), strict=True):
-            for place, (tile, found) in zip(axes, tiles, strict=True):
-                _tile(place, tile, found)
+            for place, (shown, found) in zip(axes, tiles, strict=True):
+                tile(place, shown, found)
     for axes, name in zip(grid[:, 0], rows, strict=True):
         axes.set_ylabel(name, fontsize=8)
 
@@ -117,12 +122,12 @@ def _rows(images: ImageSet, methods: Sequence[Method]) -> Iterator[list[_Tile]]:
         found = method.predict(seen)
         pixels = method.pixels(seen) if isinstance(method, ExportableMethod) else seen.images
         yield [
-            (tile, Keypoints(found.points[i : i + 1], graph=found.graph))
-            for i, tile in enumerate(pixels)
+            (shown, Keypoints(found.points[i : i + 1], graph=found.graph))
+            for i, shown in enumerate(pixels)
         ]
 
 
-def _tile(axes: Axes, image: Array, found: Keypoints | None) -> None:
+def tile(axes: Axes, image: Array, found: Keypoints | None) -> None:
     """Draw an image with keypoints and strong edges on it; axes are [0, 1] of the image."""
     axes.imshow(image, extent=(0, 1, 1, 0), interpolation="nearest")
     axes.set(xticks=[], yticks=[])

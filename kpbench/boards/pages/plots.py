@@ -74,12 +74,17 @@ def is_current(path: Path, plot: Plot) -> bool:
 
 def digest_in(path: Path) -> str | None:
     """Return the hash in a plot that `write_plot` wrote; None for any other file, or none."""
+    return note_in(path, KEY)
+
+
+def note_in(path: Path, key: str) -> str | None:
+    """Return a note in a PNG; None for a file that has none, is broken, or is not there."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             image.load()
-            found = image.info.get(KEY)
+            found = image.info.get(key)
     except (OSError, SyntaxError, ValueError):
         return None
     return found if isinstance(found, str) else None

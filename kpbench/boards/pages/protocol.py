@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from kpbench.boards.board import Board
+from kpbench.boards.pages import strip
 from kpbench.boards.pages.consistency import consistency_section
-from kpbench.boards.pages.diagnostics import equivariance_section, label_section, landmark_section
+from kpbench.boards.pages.diagnostics import (
+    equivariance_section,
+    keypoints_section,
+    label_section,
+    landmark_section,
+)
 from kpbench.boards.pages.markdown import (
     HEAD,
     MISSING,
+    UNBEATEN,
     interval,
     number,
     percent,
+    probability,
     settings,
     spread,
     table,
@@ -24,26 +32,34 @@ from kpbench.boards.row import Row
 EXPLAIN = """\
 A score is the mean over seeds, ± their standard deviation where there are several; the 95 %
 interval is over seeds (Student's t) and test images, or the identities that these share, as each
-table says (bootstrap). Methods share a rank unless the paired interval of their difference, on the
-same images, excludes 0. "Of the way" is the share of the distance from the mean shape (0 %) to the
-oracle (100 %). "On the object" is the share of keypoints that lie on the object. Rows without a
-rank are references, or incomplete for the reason given.
+table says (bootstrap). Differences are paired, on the same images; p comes from the same t as the
+interval and is adjusted for all differences of its table (Holm), and p below 5 % decides. A rank is
+one more than the number of ranked methods that are better by a difference that the table decides,
+or by a chain of these; methods of unlike rank need not differ, and the table says which do. One
+seed says nothing of how trainings differ and is not ranked. Other rows without a rank are
+references, or incomplete for the reason given. "Of the way" is the share of the distance from the
+floor (0 %) to the ceiling (100 %), which each board names. "On the object" is the share of
+keypoints that lie on the object.
 """
 MARK = "†"
+ONE_SEED = "one seed"
 
 
-def protocol_page(protocol: str, boards: Sequence[Board]) -> str:
+def protocol_page(protocol: str, boards: Sequence[Board], pictures: Collection[str] = ()) -> str:
     """Return the page of one protocol.
 
     Args:
         protocol: its name.
         boards: all of them are of this protocol.
+        pictures: files of strips that lie beside the page, see `strip`.
     """
     lines = [f"# {protocol}", "", HEAD, EXPLAIN]
     for board in (board for board in boards if not in_a_table(board, boards)):
-        lines += [f"## {title(board)}", ""]
-        for evaluator in board.evaluators:
+        lines += [f"## {title(board)}", "", *_opening(board), *strip.lines(board, pictures)]
+        for evaluator in board.rules:
             lines += _evaluator_section(board, evaluator)
+            if evaluator == board.evaluator:
+                lines += keypoints_section(board)
         lines += equivariance_section(board)
         lines += label_section(board)
         lines += _provenance_section(board)
@@ -60,12 +76,21 @@ def title(board: Board) -> str:
     )
 
 
+def _opening(board: Board) -> list[str]:
+    """Return what the numbers of a board are of: K, recipe, and between what they lie."""
+    k = f"K = {board.n_keypoints}"
+    k += ", as published for the role" if board.own_k else ", not as published for the role"
+    text = f"{k}; trained by the recipe `{board.recipe}`."
+    if (ends := _ends(board, board.evaluator)) is not None:
+        text += f" 0 % of the way is {ends[0].label}, 100 % {ends[1].label}."
+    return [text, ""]
+
+
 def _evaluator_section(board: Board, evaluator: str) -> list[str]:
     score = board.example(evaluator)
     better = "higher" if score.higher_is_better else "lower"
     marks = ["default"] if evaluator == board.evaluator else []
     marks += ["looks at test labels"] if score.oracle_used else []
-    ranks = board.ranks(evaluator)
     sign = -1 if score.higher_is_better else 1
     rows = sorted(
         board.rows,
@@ -74,17 +99,20 @@ def _evaluator_section(board: Board, evaluator: str) -> list[str]:
             sign * row.mean(evaluator) if row.complete(evaluator) else 0.0,
         ),
     )
-    head = ["rank", "method", f"score ({score.unit})", "95 % interval", "of the way"]
-    head += ["on the object", "told besides RGB", "backbone", "seeds"]
+    beside = _beside(board, evaluator)
+    head = ["rank", "method", f"score ({score.unit})", "95 % interval"]
+    head += [f"strict ({board.example(beside).unit})"] if beside is not None else []
+    head += ["of the way", "on the object", "told besides RGB", "backbone", "seeds"]
     notes = sorted({note for row in rows for note in row.notes(evaluator)})
-    notes += _changes(board, rows)
+    notes += [*unbeaten_notes(board, evaluator), *_changes(board, rows)]
+    names = " = ".join(f"`{name}`" for name in board.rules[evaluator])
     return [
-        f"### `{evaluator}`" + (f" ({', '.join(marks)})" if marks else ""),
+        f"### {names}" + (f" ({', '.join(marks)})" if marks else ""),
         "",
         f"{score.metric} in {score.unit}, {better} is better; {score.n_images} test images, "
         f"{_resampled(board.identities(evaluator))}.",
         "",
-        *table(head, [_cells(board, row, evaluator, ranks) for row in rows]),
+        *table(head, [_cells(board, row, evaluator) for row in rows]),
         *_differences(board, evaluator),
         *(f"- {note}" for note in notes),
         *([""] if notes else []),
@@ -102,8 +130,22 @@ def _changes(board: Board, rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def unbeaten_notes(board: Board, evaluator: str) -> list[str]:
+    """Return a footnote on each row that is marked for not beating every baseline."""
+    images = " of the images alone (one seed)" if len(board.seeds) < 2 else ""
+    return [
+        f"{UNBEATEN} {label} is not better than {' and '.join(baselines)} beyond noise{images}"
+        for label, baselines in board.unbeaten(evaluator).items()
+    ]
+
+
 def _in_detail(board: Board, evaluator: str) -> bool:
-    return evaluator == board.evaluator or evaluator.endswith("/strict")
+    return evaluator in (board.evaluator, board.strict)
+
+
+def _beside(board: Board, evaluator: str) -> str | None:
+    """Return the evaluator whose score the first table shows beside the default one's."""
+    return board.strict if evaluator == board.evaluator != board.strict else None
 
 
 def _resampled(identities: int | None) -> str:
@@ -112,45 +154,70 @@ def _resampled(identities: int | None) -> str:
     return f"resampled by the {identities} identities that they show"
 
 
-def _cells(board: Board, row: Row, evaluator: str, ranks: Mapping[str, int]) -> list[str]:
-    label = f"{row.label} {MARK}" if board.changed(row) else row.label
+def _cells(board: Board, row: Row, evaluator: str) -> list[str]:
+    marks = [MARK] if board.changed(row) else []
+    marks += [UNBEATEN] if row.label in board.unbeaten(evaluator) else []
+    label = " ".join([row.label, *marks])
+    beside = _beside(board, evaluator)
+    strict = [] if beside is None else [_score(row, beside)]
     told = [row.supervision, row.backbone, f"{len(row.under(evaluator))}/{len(board.seeds)}"]
     if not row.complete(evaluator):
-        return [MISSING, label, MISSING, MISSING, MISSING, row.reason(evaluator), *told]
+        empty = [MISSING, MISSING, *strict, MISSING]
+        return [_rank(board, row, evaluator), label, *empty, row.reason(evaluator), *told]
     return [
-        str(ranks.get(row.label, MISSING)),
+        _rank(board, row, evaluator),
         label,
         spread(row.values(evaluator)),
         interval(board.interval(evaluator, row)),
+        *strict,
         percent(_of_the_way(board, row, evaluator)),
         percent(row.mean_of(lambda record: record.foreground_hits)),
         *told,
     ]
 
 
-def _of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
-    ends = [board.reference("floor"), board.reference("ceiling")]
-    if not all(end is not None and end.complete(evaluator) for end in ends):
+def _rank(board: Board, row: Row, evaluator: str) -> str:
+    if not row.reference and len(row.under(evaluator)) == 1:
+        return ONE_SEED
+    return str(board.ranks(evaluator).get(row.label, MISSING))
+
+
+def _score(row: Row, evaluator: str) -> str:
+    return spread(row.values(evaluator)) if row.complete(evaluator) else MISSING
+
+
+def _ends(board: Board, evaluator: str) -> tuple[Row, Row] | None:
+    """Return floor and ceiling, None where either has no score under the evaluator."""
+    floor, ceiling = board.reference("floor"), board.reference("ceiling")
+    if floor is None or ceiling is None:
         return None
-    floor, ceiling = (end.mean(evaluator) for end in ends if end is not None)
+    return (floor, ceiling) if floor.complete(evaluator) and ceiling.complete(evaluator) else None
+
+
+def _of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
+    if (ends := _ends(board, evaluator)) is None:
+        return None
+    floor, ceiling = (end.mean(evaluator) for end in ends)
     return None if floor == ceiling else (row.mean(evaluator) - floor) / (ceiling - floor)
 
 
 def _differences(board: Board, evaluator: str) -> list[str]:
-    """Return the paired differences of all ranked methods and the mean shape."""
-    floors = [row for row in board.complete(evaluator) if row.reference == "floor"]
-    rows = [*board.ranked(evaluator), *floors[:1]]
-    if len(rows) < 2:
+    """Return the table that the ranks follow from; of one seed it decides nothing."""
+    decisions = board.decisions(evaluator)
+    if not decisions:
         return []
-    cells = []
-    for i, a in enumerate(rows):
-        for b in rows[i + 1 :]:
-            found = board.difference(evaluator, a, b)
-            low, high = found.ci95
-            clear = "yes" if low > 0 or high < 0 else "no"
-            ends = interval(found.ci95)
-            cells.append([f"{a.label} − {b.label}", number(found.difference), ends, clear])
-    return table(["paired difference", "mean", "95 % interval", "excludes 0"], cells)
+    alone = len(board.seeds) < 2
+    cells = [
+        [
+            f"{decision.a.label} − {decision.b.label}",
+            number(decision.found.difference),
+            interval(decision.found.ci95),
+            MISSING if alone else probability(decision.p_value),
+            ONE_SEED if alone else "no" if decision.better is None else "yes",
+        ]
+        for decision in decisions
+    ]
+    return table(["paired difference", "mean", "95 % interval", "p (Holm)", "decided"], cells)
 
 
 def _provenance_section(board: Board) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kpbench.boards.board import setting_names, settings_of
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, settings, spread, table
+from kpbench.boards.row import setting_names, settings_of
 from kpbench.records.record import Identity, Record, all_records, data_of, stored_artifact
 from kpbench.scoring.per_image import load_scores
 from kpbench.scoring.statistics.compare import mean_interval

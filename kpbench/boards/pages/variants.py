@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from kpbench.boards.board import Board, settings_of
+from kpbench.boards.board import Board
 from kpbench.boards.pages.markdown import interval, number, settings, spread, table
-from kpbench.boards.row import Row
+from kpbench.boards.row import Row, settings_of
 from kpbench.data.variants import Variant
 from kpbench.scoring.statistics.compare import paired_bootstrap
 from kpbench.scoring.statistics.resampling import clusters_of

@@ -61,6 +61,13 @@ def leaderboard(
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether they are stale.")
     ] = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures",
+            help="Draw a strip of test images for each board whose predictions are kept, too.",
+        ),
+    ] = False,
 ) -> None:
     """Write the leaderboard pages from the records."""
     from kpbench.boards.leaderboard import stale_pages, write_pages
@@ -68,6 +75,10 @@ def leaderboard(
 
     if not folder.is_dir():
         raise InvalidInputError(f"there is no folder {folder}; name it with --folder")
+    if check and pictures:
+        raise InvalidInputError("--check draws nothing: leave out --pictures")
+    if pictures:
+        _draw_strips(folder)
     if not check:
         for page in write_pages(folder, STUDIES):
             typer.echo(page)
@@ -78,3 +89,13 @@ def leaderboard(
     if stale:
         raise typer.Exit(1)
     typer.echo(f"the pages in {folder} are up to date")
+
+
+def _draw_strips(folder: Path) -> None:
+    from kpbench.boards.leaderboard import write_strips
+    from kpbench.cli.console import progress_bar
+    from kpbench.studies.distill_dkp import STUDIES
+
+    with progress_bar() as progress:
+        for board, why in write_strips(folder, STUDIES, progress):
+            typer.echo(f"no pictures: {board}: {why}", err=True)

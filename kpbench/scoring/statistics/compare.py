@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum, sqrt
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class PairedDifference:
     Attributes:
         difference: in the unit of the score.
         ci95: interval over images and seeds, see `paired_difference`.
-        p_value: two-sided, of no difference.
+        p_value: two-sided, of no difference: below 5 % where `ci95` excludes 0.
     """
 
     difference: float
@@ -97,7 +98,7 @@ def paired_difference(a: Resampled, b: Resampled) -> PairedDifference:
     too narrow.
 
     With one seed of each method nothing is known of the seeds: the interval is that of the images
-    alone, by percentiles.
+    alone.
 
     Args:
         a: of one method, one run a seed.
@@ -108,13 +109,31 @@ def paired_difference(a: Resampled, b: Resampled) -> PairedDifference:
     """
     of_images = a.resamples.mean(1) - b.resamples.mean(1)
     difference = float(a.values.mean() - b.values.mean())
-    if len(a.values) == len(b.values) == 1:
-        return PairedDifference(difference, percentile_interval(of_images), _p_value(of_images))
     error, freedom = _standard_error(of_images, a.units, [a, b])
     half = _quantile(freedom) * error
     return PairedDifference(
         difference, (difference - half, difference + half), _t_p_value(difference, error, freedom)
     )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm, Scandinavian Journal of Statistics 1979).
+
+    Among those below 5 % there is one of no difference in at most 5 % of all families, however the
+    p-values depend on each other.
+
+    Args:
+        p_values: of one family.
+
+    Example:
+        >>> holm([0.03, 0.01, 0.6])
+        [0.06, 0.03, 0.6]
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        adjusted[at] = largest
+    return adjusted
 
 
 def _standard_error(
@@ -133,18 +152,19 @@ def _standard_error(
         units: how many images or identities were resampled.
         methods: whose seeds vary.
     """
-    variance = float(defined_ones(of_images).var(ddof=1)) * units / (units - 1)
-    squares, least = variance**2 / (units - 1), units - 1
+    images = float(defined_ones(of_images).var(ddof=1)) * units / (units - 1)
+    variances, squares, least = [images], [images**2 / (units - 1)], units - 1
     for runs in methods:
         seeds = len(runs.values)
         if seeds > 1:
             seen = float(runs.values.var(ddof=1))
             own = max(0.0, seen - _between_images(runs))
-            variance += own / seeds
-            squares += ((own + seen) / 2 / seeds) ** 2 / (seeds - 1)
+            variances.append(own / seeds)
+            squares.append(((own + seen) / 2 / seeds) ** 2 / (seeds - 1))
             least = min(least, seeds - 1)
-    freedom = variance**2 / squares if squares else units - 1
-    return float(np.sqrt(variance)), float(max(freedom, least))  # never less than of one part
+    variance, below = fsum(variances), fsum(squares)  # the same in any order of the methods
+    freedom = variance**2 / below if below else units - 1
+    return sqrt(variance), float(max(freedom, least))  # never less than of one part
 
 
 def _between_images(runs: Resampled) -> float:
@@ -167,9 +187,3 @@ def _t_p_value(difference: float, error: float, freedom: float) -> float:
     if error == 0:
         return float(difference == 0)
     return min(1.0, 2 * float(stdtr(freedom, -abs(difference) / error)))
-
-
-def _p_value(differences: Array) -> float:
-    defined = defined_ones(differences)
-    tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (tail + 1) / (len(defined) + 1))
