@@ -14,6 +14,7 @@ from kpbench.contracts.types import Reference
 from kpbench.records.made_by import newest, what_changed
 from kpbench.records.record import Identity, Record, Score, all_records, data_of, stored_artifact
 from kpbench.records.shipped import apart
+from kpbench.registry import on_boards, place_of
 from kpbench.scoring.per_image import load_scores
 from kpbench.scoring.statistics.compare import PairedDifference, mean_interval, paired_difference
 from kpbench.scoring.statistics.resampling import Resampled, clusters_of, resample
@@ -157,7 +158,8 @@ class Board:
 def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
     """Read all records below `results` and sort them into tables.
 
-    `smoke` runs are left out, and so are those trained on another protocol (`transfer`).
+    They are in order of their recipes' places. Runs of a recipe that is on no board, such as
+    `smoke`, are left out, and so are those trained on another protocol (`transfer`).
 
     Args:
         results: folder of records.
@@ -169,16 +171,21 @@ def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
     boards: dict[tuple[str, int, str, int, str, str], dict[str, list[Record]]] = {}
     for record in all_records(results):
         who = record.identity
-        if who.recipe != "smoke" and who.trained_on is None and who.digest() not in elsewhere:
+        if on_boards(who.recipe) and who.trained_on is None and who.digest() not in elsewhere:
             key = (who.protocol, who.protocol_version, data_of(who), who.n_keypoints, who.recipe)
             arguments = json.dumps(dict(who.arguments), sort_keys=True)
             boards.setdefault((*key, who.device), {}).setdefault(arguments, []).append(record)
     return [
         Board(*key, {**json.loads(arguments), **mark}, rows_of(results, part))
-        for key, by_arguments in sorted(boards.items(), key=lambda item: item[0])
+        for key, by_arguments in sorted(boards.items(), key=lambda item: _place(item[0]))
         for arguments, records in sorted(by_arguments.items())
         for mark, part in apart(records)
     ]
+
+
+def _place(key: tuple[str, int, str, int, str, str]) -> tuple[Any, ...]:
+    protocol, version, data, n_keypoints, recipe, device = key
+    return protocol, version, place_of(recipe), data, n_keypoints, device
 
 
 def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:

@@ -145,7 +145,7 @@ def test_wrong_requests_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="no signal 'flow'; it has: depth, mask, frames"):
         people("people_plain").splits("smoke", signals=("flow",))  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="did you mean quick"):
-        people("people_plain").splits("quik")  # type: ignore[arg-type]
+        people("people_plain").splits("quik")
 
 
 def test_validation_takes_the_place_of_test_when_asked() -> None:
