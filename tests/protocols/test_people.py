@@ -96,7 +96,7 @@ def test_every_joint_has_a_label_except_in_taichi(smoke: dict[str, Splits]) -> N
 
 def test_roles_and_landmarks() -> None:
     expected = {
-        "people_background": ("human36m", 16, JOINTS, True, "autolink"),
+        "people_background": ("human36m_background", 16, JOINTS, True, "autolink"),
         "people_plain": ("human36m", 16, JOINTS, False, "autolink"),
         "people_fashion": ("deepfashion", 16, COCO_17, True, "autolink"),
         "people_taichi": ("taichi", 10, OPENPOSE_18, True, "siarohin"),

@@ -371,6 +371,11 @@ def test_recipes_share_no_table(tmp_path: Path, published: list[PublishedNumber]
     assert "8.000 ±" in quick and "5.000 ±" not in quick
     assert "1.000 ±" not in page
     assert "10 times the paper's γ" in quick and "10 times" not in paper
+    assert "γ is 10 times the paper's, since" in quick.replace("\n", " ")
+    claims = re.findall(r"^- `people_background`: .*", quick, re.M)
+    assert len(claims) == 2
+    assert all("trained with γ = 1, the paper with 0.1." in claim for claim in claims)
+    assert "was trained with γ" not in paper
 
 
 def test_other_training_is_no_part_of_the_study(tmp_path: Path) -> None:
