@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test compares it with `_MODULES
     from kpbench.api import Recipe as Recipe
     from kpbench.api import Signal as Signal
     from kpbench.api import Splits as Splits
+    from kpbench.api import declare_recipe as declare_recipe
     from kpbench.api import no_progress as no_progress
     from kpbench.data.dataset import Dataset as Dataset
     from kpbench.data.protocol import RealProtocol as RealProtocol
@@ -106,6 +107,7 @@ _MODULES = {
     "Warp": "kpbench.nn.warp",
     "WarpRange": "kpbench.nn.warp",
     "Warped": "kpbench.nn.warp",
+    "declare_recipe": "kpbench.api",
     "evaluators_of": "kpbench.scoring.named",
     "mirrored_pairs": "kpbench.scoring.flips",
     "no_progress": "kpbench.api",

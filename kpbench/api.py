@@ -21,10 +21,10 @@ from kpbench.contracts.method import (
     MovableMethod,
 )
 from kpbench.contracts.protocol import ConfigurableProtocol, EvaluationProtocol, PreparedProtocol
+from kpbench.contracts.recipes import DeclaredRecipe, declare_recipe, declared, for_recipe
 from kpbench.contracts.task import Measured, Task
 from kpbench.contracts.types import (
     PRECISIONS,
-    RECIPES,
     SIGNALS,
     Array,
     Device,
@@ -43,10 +43,10 @@ from kpbench.errors import UnknownNameError
 
 __all__ = [
     "PRECISIONS",
-    "RECIPES",
     "SIGNALS",
     "Array",
     "ConfigurableProtocol",
+    "DeclaredRecipe",
     "Device",
     "EvaluationProtocol",
     "ExportableMethod",
@@ -66,6 +66,7 @@ __all__ = [
     "Signal",
     "Splits",
     "Task",
+    "declare_recipe",
     "no_progress",
     "read_only",
 ]
@@ -77,6 +78,13 @@ class MethodBase(ABC):
 
     A subclass sets `name` and implements `fit` and `predict`. What `fit` learns is returned by
     `state` and taken back by `restore`; saving, loading and checking are done here.
+
+    Attributes:
+        recipes: parameters by recipe; what a recipe does not name is the dataclass's default, which
+            is the paper's value, so that `paper` need not be named. A method that names no recipe
+            has the same values in all.
+        reasons: why a recipe has another value than the paper, by the parameter's name; the boards
+            say so.
     """
 
     name: ClassVar[str]
@@ -88,14 +96,38 @@ class MethodBase(ABC):
     requires: ClassVar[Sequence[str]] = ()
     paper: ClassVar[str] = ""
     reference: ClassVar[Reference] = ""
+    recipes: ClassVar[Mapping[Recipe, Mapping[str, Any]]] = {}
+    reasons: ClassVar[Mapping[str, str]] = {}
 
     def configured(self, *, role: str, recipe: Recipe, overrides: Mapping[str, Any]) -> Self:
-        """Return a new method with `overrides` applied; `role` and `recipe` change nothing here.
+        """Return a new method with the recipe's values, then `overrides`; `role` changes nothing.
 
         Raises:
-            UnknownNameError: an override names no parameter.
+            UnknownNameError: no such recipe, see `of_recipe`, or an override names no parameter.
         """
-        return self._with(overrides)
+        return self._with({**self.of_recipe(recipe), **overrides})
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe) -> Mapping[str, Any]:
+        """Return the parameters that a recipe names.
+
+        A method that names some recipes is refused the others, as its row would not be what it is
+        called; a reference, which is not trained, takes those of the recipe's base.
+
+        Raises:
+            UnknownNameError: no such recipe, or the method has no values for it.
+        """
+        declared(recipe)
+        if not cls.recipes:
+            return {}
+        named: dict[Recipe, Mapping[str, Any]] = {"paper": {}, **cls.recipes}
+        if cls.reference:
+            return for_recipe(recipe, named, cls.name)
+        if recipe not in named:
+            raise UnknownNameError(
+                f"{cls.name} has no values for the recipe {recipe!r}; it has: {', '.join(named)}"
+            )
+        return named[recipe]
 
     def _with(self, values: Mapping[str, Any]) -> Self:
         known = list(self.params())

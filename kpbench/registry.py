@@ -6,6 +6,8 @@ is its module's name; the module exports `PLUGIN`. A folder is one plugin when i
 `PLUGIN`; else it is a family (the protocols of one data set) and each of its modules that sets
 `PLUGIN` is a plugin. A module or folder of protocols that sets `DATASET` describes a data set.
 
+A recipe is declared by `kpbench.declare_recipe` in the module of a method or protocol.
+
 The environment variable KPBENCH_PLUGINS names files and folders (separated as in PATH) whose
 methods and protocols take part without being installed.
 """
@@ -13,13 +15,15 @@ methods and protocols take part without being installed.
 from __future__ import annotations
 
 import ast
-import importlib
-import importlib.util
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
-from kpbench.api import EvaluationProtocol, Method
-from kpbench.errors import BrokenPluginError, KpbenchError, MissingPackageError, UnknownNameError
+from kpbench.api import DeclaredRecipe, EvaluationProtocol, Method, Recipe
+from kpbench.contracts.recipes import all_declared, declared, for_recipe
+from kpbench.errors import BrokenPluginError, KpbenchError, UnknownNameError
+from kpbench.plugins.importing import attribute, broken, is_installed, missing_packages
 from kpbench.plugins.search import KINDS, Fault, Kind, Plugin, search, without_duplicates
 
 __all__ = [
@@ -28,18 +32,25 @@ __all__ = [
     "Kind",
     "Plugin",
     "available",
+    "configured_method",
     "dataset_faults",
     "datasets",
     "faults",
     "find",
+    "find_recipe",
     "load_dataset",
     "load_method",
     "load_protocol",
     "loadable_datasets",
     "loadable_protocols",
+    "of_recipe",
+    "on_boards",
+    "place_of",
+    "recipes",
     "roles",
 ]
 
+Value = TypeVar("Value")
 _OF_DATASET = ("name", "title", "about", "licence", "source", "layout", "needs", "evaluators")
 _CONTRACT: dict[Kind, type] = {"methods": Method, "protocols": EvaluationProtocol}
 
@@ -91,10 +102,23 @@ def load_method(name: str) -> Method:
         BrokenPluginError: it cannot be imported for any other reason, or breaks the contract.
     """
     method: Method = _load("methods", find("methods", name))
-    missing = [package for package in method.requires if not _is_installed(package)]
+    missing = [package for package in method.requires if not is_installed(package)]
     if missing:
-        raise _missing("methods", name, missing)
+        raise missing_packages("methods", name, missing)
     return method
+
+
+def configured_method(
+    name: str, *, role: str, recipe: Recipe, overrides: Mapping[str, Any]
+) -> Method:
+    """Import one method and give it the settings of a role and a recipe, whoever declares that.
+
+    Raises:
+        UnknownNameError: no such recipe, none for this method, or an override names no parameter;
+            else as `load_method`.
+    """
+    find_recipe(recipe)
+    return load_method(name).configured(role=role, recipe=recipe, overrides=overrides)
 
 
 def load_protocol(name: str) -> EvaluationProtocol:
@@ -119,6 +143,65 @@ def roles() -> list[str]:
     return sorted({protocol.role for protocol in loadable_protocols().values()})
 
 
+def recipes() -> dict[Recipe, DeclaredRecipe]:
+    """Return all recipes, those that lead the boards first, importing the plugins that declare one.
+
+    A plugin that cannot be imported declares nothing.
+    """
+    for kind in KINDS:
+        for plugin in search(kind).plugins.values():
+            with suppress(KpbenchError):
+                if _declares_recipe(plugin):
+                    _load(kind, plugin)
+    return all_declared()
+
+
+def find_recipe(name: Recipe) -> DeclaredRecipe:
+    """Return the recipe of that name; plugins are asked when it is not known yet.
+
+    Raises:
+        UnknownNameError: there is none; lists those that there are.
+    """
+    if name not in all_declared():
+        recipes()
+    return declared(name)
+
+
+def of_recipe(name: Recipe, values: Mapping[Recipe, Value], whose: str) -> Value:
+    """Return the value of a recipe, else of its base; see `kpbench.contracts.recipes.for_recipe`.
+
+    Raises:
+        UnknownNameError: no such recipe, or no value of it or of what it is based on.
+    """
+    find_recipe(name)
+    return for_recipe(name, values, whose)
+
+
+def on_boards(name: Recipe) -> bool:
+    """Return whether boards show runs of a recipe; those of one that nobody declares any more, too.
+
+    Example:
+        >>> on_boards("quick"), on_boards("smoke")
+        (True, False)
+    """
+    with suppress(UnknownNameError):
+        return find_recipe(name).place is not None
+    return True
+
+
+def place_of(name: Recipe) -> tuple[float, str]:
+    """Return what boards are sorted by: the recipe that leads them is the least.
+
+    Example:
+        >>> sorted(["quick", "paper", "standard"], key=place_of)
+        ['standard', 'paper', 'quick']
+    """
+    with suppress(UnknownNameError):
+        place = find_recipe(name).place
+        return (float("inf") if place is None else place), name
+    return float("inf"), name
+
+
 def load_dataset(module: str) -> Any:
     """Import the description of the data set that the module of that name holds.
 
@@ -133,7 +216,7 @@ def load_dataset(module: str) -> Any:
     if module not in found:
         raise UnknownNameError.of("data set", module, found)
     plugin = found[module]
-    loaded = _attribute("protocols", plugin, "DATASET")
+    loaded = attribute("protocols", plugin, "DATASET")
     if lacks := [name for name in _OF_DATASET if not hasattr(loaded, name)]:
         raise BrokenPluginError(
             f"{plugin.origin}: DATASET is no kpbench.Dataset: it lacks {', '.join(lacks)}"
@@ -168,13 +251,13 @@ def _described() -> tuple[dict[str, Any], list[Fault]]:
 
 @lru_cache
 def _load(kind: Kind, plugin: Plugin) -> Any:
-    loaded = _attribute(kind, plugin, "PLUGIN")
+    loaded = attribute(kind, plugin, "PLUGIN")
     contract = _CONTRACT[kind]
     try:
         lacks = sorted(n for n in dir(contract) if n[0] != "_" and not hasattr(loaded, n))
         name = getattr(loaded, "name", None)
     except Exception as error:  # of a property
-        raise _broken(kind, plugin, error) from error
+        raise broken(kind, plugin, error) from error
     if lacks:
         raise BrokenPluginError(
             f"{plugin.origin}: PLUGIN is no {contract.__name__}: it lacks {', '.join(lacks)}"
@@ -187,50 +270,11 @@ def _load(kind: Kind, plugin: Plugin) -> Any:
     return loaded
 
 
-def _attribute(kind: Kind, plugin: Plugin, name: str) -> Any:
-    try:
-        return getattr(importlib.import_module(plugin.module), name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in _declared_requires(plugin):
-            raise _missing(kind, plugin.name, [missing]) from error
-        raise _broken(kind, plugin, error) from error
-    except (Exception, SystemExit) as error:
-        raise _broken(kind, plugin, error) from error
-
-
-def _broken(kind: Kind, plugin: Plugin, error: BaseException) -> BrokenPluginError:
-    return BrokenPluginError(
-        f"{kind[:-1]} {plugin.name!r} ({plugin.origin}) cannot be imported: "
-        f"{type(error).__name__}: {error}"
-    )
-
-
-def _missing(kind: Kind, name: str, packages: list[str]) -> MissingPackageError:
-    return MissingPackageError(
-        f"{kind[:-1]} {name!r} needs {', '.join(packages)}; run: pip install {' '.join(packages)}"
-    )
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ImportError:  # a part of a package that is not there
-        return False
-
-
-def _declared_requires(plugin: Plugin) -> set[str]:
-    """Read `requires = ("package", ...)` from the source of a module that cannot be imported."""
+def _declares_recipe(plugin: Plugin) -> bool:
+    """Tell from the source of a plugin whether it declares a recipe."""
     try:
         nodes = ast.walk(plugin.tree())
     except (OSError, SyntaxError, ValueError):
-        return set()
-    for node in nodes:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
-            targets = [node.target]
-        if any(isinstance(target, ast.Name) and target.id == "requires" for target in targets):
-            value = getattr(node, "value", None)
-            if isinstance(value, ast.Tuple | ast.List):
-                return {str(e.value) for e in value.elts if isinstance(e, ast.Constant)}
-    return set()
+        return False
+    word = "declare_recipe"
+    return any(word in (getattr(node, "id", ""), getattr(node, "attr", "")) for node in nodes)

@@ -36,6 +36,7 @@ from kpbench.registry import (
     available,
     dataset_faults,
     faults,
+    find_recipe,
     load_method,
     load_protocol,
 )
@@ -54,9 +55,12 @@ def check_method(method: Method, n_keypoints: int = 4) -> None:
 
     Raises:
         AssertionError: a promise is broken; the message names method and promise.
-        UnknownNameError: it is of a task that no installed protocol brings.
+        UnknownNameError: it is of a task that no installed protocol brings, or names a recipe that
+            nobody declares.
     """
     who, task = method.name, task_for(method)
+    for recipe in getattr(method, "recipes", {}):
+        find_recipe(recipe)
     toys = task.toys()
     part, before = toys.test, pickle.dumps(toys)
 

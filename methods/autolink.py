@@ -35,13 +35,21 @@ from kpbench.nn import (
 )
 
 PAPER = {
-    "human36m": {"thickness": 5e-5, "flip": True},
+    "human36m": {"thickness": 5e-5, "flip": False},
+    "human36m_background": {"thickness": 5e-5, "flip": True},
     "deepfashion": {"thickness": 5e-5, "flip": False},
     "taichi": {"thickness": 5e-4, "flip": True},
+    "celeba_wild": {"thickness": 2.5e-3, "flip": True},
+    "cub": {"thickness": 5e-2, "flip": False},
 }
-"""Thickness of Distill-DKP section 4.2, mirroring of AutoLink's loaders. Any other role has the
-defaults of AutoLink's command line. (AutoLink mirrors Human3.6M with background and not without; a
-role does not tell the two apart.)"""
+"""What AutoLink was trained with, at the K of the protocols.
+
+Mirroring is that of AutoLink's loaders, which mirror Human3.6M with background and not without.
+Thickness is that of its checkpoints of celeba_wild (K = 8), taichi (K = 10) and CUB (K = 4); for
+human36m and deepfashion (K = 16), of which there are none, that of Distill-DKP section 4.2. More
+keypoints want thinner edges: at K = 16 and 32 celeba_wild has 1e-3 and 7.5e-4, at K = 32 human36m
+7.5e-5. AutoLink has no loader and no setting for aligned CelebA and CUB: these, and any other role,
+have the defaults of its command line."""
 
 QUICK = {
     "image_size": 64,
@@ -62,6 +70,19 @@ QUICK = {
 }
 """TODO"""
 
+STANDARD = {
+    "image_size": 64,
+    "detector_width": 32,
+    "decoder_width": 16,
+    "batch_size": 16,
+    "steps": 3000,
+    "learning_rate": 1e-3,
+    "thickness": 3e-3,
+    "edge_scale": 100.0,
+    "backbone": "efficientnet_lite0",
+}
+"""At most 20 minutes on a CPU core: more pixels, wider networks and more steps than `quick`."""
+
 SMOKE = {
     "image_size": 32,
     "detector_width": 4,
@@ -74,7 +95,7 @@ SMOKE = {
 }
 """A few steps of a tiny net, to exercise the code."""
 
-RECIPES = {"quick": QUICK, "smoke": SMOKE}
+RECIPES = {"quick": QUICK, "standard": STANDARD, "smoke": SMOKE}
 
 
 class AutoLinkNetwork(nn.Module):

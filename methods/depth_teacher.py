@@ -8,9 +8,15 @@ import numpy as np
 
 from kpbench import Array, ImageSet, Method
 
+from .autolink import RECIPES as OF_AUTOLINK
 from .autolink import AutoLink
 
 _NEAREST, _FURTHEST = 255, 64
+
+RECIPES = {
+    name: {"weight_decay": AutoLink.weight_decay, **values} for name, values in OF_AUTOLINK.items()
+}
+"""AutoLink's, with its weight decay, so that rows differ in the teacher alone."""
 
 
 def inverse_depth(depth: Array) -> Array:
@@ -46,13 +52,18 @@ def inverse_depth(depth: Array) -> Array:
 class DepthTeacher(AutoLink):
     """AutoLink on depth maps, while training and at prediction (Distill-DKP section 3.2).
 
-    The paper estimates depth from RGB with MiDaS; here it is what the data set provides.
+    The paper estimates depth from RGB with MiDaS; here it is what the data set provides. It prints
+    Adam and no weight decay, though AutoLink's code, on which it builds, has AdamW with a decay of
+    1e-3. `paper` is as printed: AdamW without decay is Adam. The other recipes decay as AutoLink.
     """
 
     name = "depth_teacher"
     needs = ("depth",)
     inputs = ("depth",)
     paper = "Distill-DKP, arXiv:2410.14700, depth teacher"
+    recipes = RECIPES
+
+    weight_decay: float = 0.0
 
     def pixels(self, images: ImageSet) -> Array:
         """Return the inverse depth maps.

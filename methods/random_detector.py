@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -12,8 +14,8 @@ from kpbench.nn import Detection, Detector, initialise
 from .autolink import RECIPES as TRAINED
 from .autolink import check_sizes
 
-RECIPES = {
-    recipe: {name: values[name] for name in ("image_size", "detector_width")}
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    recipe: {name: values[name] for name in ("image_size", "detector_width") if name in values}
     for recipe, values in TRAINED.items()
 }
 """AutoLink's, so that the architecture is the same."""

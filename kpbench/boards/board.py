@@ -16,13 +16,10 @@ from kpbench.contracts.types import Reference
 from kpbench.records.made_by import newest, what_changed
 from kpbench.records.record import Record, Score, all_records, data_of
 from kpbench.records.shipped import apart
+from kpbench.registry import on_boards, place_of
 from kpbench.scoring.named import same_rules
 from kpbench.scoring.statistics.compare import PairedDifference, mean_interval, paired_difference
 from kpbench.scoring.statistics.resampling import Resampled, clusters_of, resample
-
-LEADING = ("standard", "paper", "quick")
-"""Recipes in the order in which a page shows their boards; others follow."""
-
 
 @dataclass(frozen=True)
 class Board:
@@ -200,7 +197,8 @@ class Board:
 def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
     """Read all records below `results` and sort them into tables.
 
-    `smoke` runs are left out, and so are those trained on another protocol (`transfer`).
+    They are in order of their recipes' places. Runs of a recipe that is on no board, such as
+    `smoke`, are left out, and so are those trained on another protocol (`transfer`).
 
     Args:
         results: folder of records.
@@ -214,7 +212,7 @@ def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
         (
             record
             for record in all_records(results)
-            if record.identity.recipe != "smoke" and record.identity.digest() not in elsewhere
+            if on_boards(record.identity.recipe) and record.identity.digest() not in elsewhere
         ),
     )
 
@@ -244,11 +242,7 @@ def boards_of(results: Path, records: Iterable[Record]) -> list[Board]:
         for arguments, same in sorted(by_arguments.items())
         for mark, part in apart(same)
     ]
-    return sorted(found, key=lambda board: (board.protocol, _place(board.recipe), not board.own_k))
-
-
-def _place(recipe: str) -> int:
-    return LEADING.index(recipe) if recipe in LEADING else len(LEADING)
+    return sorted(found, key=lambda board: (board.protocol, place_of(board.recipe), not board.own_k))
 
 
 def is_strict(names: Iterable[str]) -> bool:

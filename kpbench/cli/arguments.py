@@ -54,13 +54,14 @@ def parse_overrides(items: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def parse_recipe(name: str) -> Recipe:
-    """Return the recipe of that name."""
-    from kpbench.api import RECIPES
+    """Return the name of a recipe.
 
-    for recipe in RECIPES:
-        if recipe == name:
-            return recipe
-    raise UnknownNameError.of("recipe", name, RECIPES)
+    Raises:
+        UnknownNameError: there is none; lists those that there are.
+    """
+    from kpbench.registry import find_recipe
+
+    return find_recipe(name).name
 
 
 def parse_device(name: str) -> Device:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from kpbench.api import RECIPES, ConfigurableProtocol, EvaluationProtocol, Method
+from kpbench.api import ConfigurableProtocol, EvaluationProtocol, Method
 from kpbench.errors import KpbenchError, UnknownNameError
 from kpbench.registry import KINDS as PLUGIN_KINDS
 from kpbench.registry import (
@@ -16,23 +16,27 @@ from kpbench.registry import (
     faults,
     load_method,
     load_protocol,
+    recipes,
     roles,
 )
 from kpbench.scoring.named import evaluators_in, get_evaluator
 from kpbench.scoring.spec import EvaluatorSpec
 
-KINDS = (*PLUGIN_KINDS, "evaluators")
+KINDS = (*PLUGIN_KINDS, "recipes", "evaluators")
 
 
 def listing(kinds: Sequence[str]) -> Iterator[str]:
-    """Yield one line a plugin, fault or evaluator.
+    """Yield one line a plugin, fault, recipe or evaluator.
 
-    Methods and protocols are not imported. Data sets are, to be asked for their evaluators: those
-    of other packages only where evaluators alone are listed, as nobody knows what they import.
+    Methods and protocols are not imported, but for those that declare a recipe. Data sets are, to
+    be asked for their evaluators: those of other packages only where evaluators alone are listed,
+    as nobody knows what they import.
     """
     for kind in kinds:
         yield f"{kind}:"
         rows = [row for known in PLUGIN_KINDS if known == kind for row in _plugins(known)]
+        if kind == "recipes":
+            rows = [(name, recipe.about) for name, recipe in recipes().items()]
         if kind == "evaluators":
             rows = _evaluators(ask_all=len(kinds) == 1)
         width = max((len(name) for name, _ in rows), default=0)
@@ -92,9 +96,7 @@ def _protocol(protocol: EvaluationProtocol) -> str:
     ]
     if shared := getattr(protocol, "shared_identities", ""):
         rows.append(("identities", shared))
-    for recipe in RECIPES:
-        sizes = ", ".join(f"{name} {size:,}" for name, size in protocol.sizes(recipe).items())
-        rows.append((f"split ({recipe})", sizes))
+    rows += _splits(protocol)
     rows += _evaluator(main)
     others = [spec.name for spec in protocol.evaluators if spec.name != main.name]
     rows.append(("also under", ", ".join(others)))
@@ -103,6 +105,17 @@ def _protocol(protocol: EvaluationProtocol) -> str:
     texts = [f"{name}={value}" for name, value in {**arguments, **general}.items()]
     rows.append(("arguments (--set)", ", ".join(texts)))
     return _lines(rows)
+
+
+def _splits(protocol: EvaluationProtocol) -> Iterator[tuple[str, object]]:
+    for recipe in recipes():
+        try:
+            found = protocol.sizes(recipe)
+        except UnknownNameError as error:
+            yield f"split ({recipe})", str(error)
+            continue
+        sizes = ", ".join(f"{name} {size:,}" for name, size in found.items())
+        yield f"split ({recipe})", sizes
 
 
 def _evaluator(spec: EvaluatorSpec) -> list[tuple[str, object]]:
@@ -133,12 +146,17 @@ def _method(method: Method, summary: str) -> str:
         ("packages", ", ".join(method.requires) or "none besides the core"),
     ]
     for role in roles():
-        for recipe in ("quick", "paper"):
-            try:
-                configured = method.configured(role=role, recipe=recipe, overrides={})
-            except KpbenchError as error:
-                rows.append((f"{role}, {recipe}", str(error)))
-                continue
-            text = json.dumps(dict(configured.params()))
-            rows.append((f"{role}, {recipe}", text))
+        rows += _settings(method, role)
     return _lines(rows)
+
+
+def _settings(method: Method, role: str) -> Iterator[tuple[str, object]]:
+    for name, recipe in recipes().items():
+        if recipe.place is None:
+            continue
+        try:
+            configured = method.configured(role=role, recipe=name, overrides={})
+        except KpbenchError as error:
+            yield f"{role}, {name}", str(error)
+            continue
+        yield f"{role}, {name}", json.dumps(dict(configured.params()))

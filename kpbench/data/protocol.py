@@ -22,6 +22,7 @@ from kpbench.data.dataset import Dataset
 from kpbench.data.packing.packed import LIMITS, Packed, PackedSet
 from kpbench.data.source import Source
 from kpbench.errors import InvalidInputError, UnknownNameError
+from kpbench.registry import of_recipe
 from kpbench.scoring.spec import EvaluatorSpec
 
 SPLITS = ("discovery", "regression", "test")
@@ -239,6 +240,5 @@ def _labelled(images: ImageSet, packed: Packed) -> Labelled:
 
 
 def _limit(recipe: Recipe, split: str) -> int | None:
-    if recipe not in LIMITS:
-        raise UnknownNameError.of("recipe", recipe, LIMITS)
-    return LIMITS[recipe]["test" if split == "test" else "train"]
+    limits = of_recipe(recipe, LIMITS, "a protocol of the user's data")
+    return limits["test" if split == "test" else "train"]

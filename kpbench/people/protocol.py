@@ -26,11 +26,13 @@ from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.people.body.skeleton import FACE, joint_indices
 from kpbench.people.dataset import RenderedSet, load
 from kpbench.people.scene.sampler import SPLITS, PeopleSettings, Split
+from kpbench.registry import of_recipe
 from kpbench.scoring.spec import EvaluatorSpec
 
-_SIZES: dict[Recipe, dict[str, int]] = {
+_SIZES: Mapping[Recipe, Mapping[str, int]] = {
     "smoke": {"train": 96, "test": 24, "validation": 16, "pixels": 32},
     "quick": {"train": 1500, "test": 300, "validation": 300, "pixels": 64},
+    "standard": {"train": 4000, "test": 500, "validation": 500, "pixels": 96},
     "paper": {"train": 20_000, "test": 2_000, "validation": 2_000, "pixels": 128},
 }
 
@@ -240,7 +242,5 @@ def read_rows(joints: Array, names: Sequence[str]) -> Array:
     return np.asarray(joints)[:, joint_indices(names)]
 
 
-def _sizes(recipe: Recipe) -> dict[str, int]:
-    if recipe not in _SIZES:
-        raise UnknownNameError.of("recipe", recipe, _SIZES)
-    return _SIZES[recipe]
+def _sizes(recipe: Recipe) -> Mapping[str, int]:
+    return of_recipe(recipe, _SIZES, "the rendered people")

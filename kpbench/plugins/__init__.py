@@ -1,4 +1,4 @@
-"""Where plugins are found, without importing any of them.
+"""Where plugins are found, without importing any of them, and how the module of one is imported.
 
-Only what reads entry points, folders and sources may enter; loading is `kpbench.registry`'s.
+Only what reads entry points, folders and sources may enter, and what `kpbench.registry` loads with.
 """

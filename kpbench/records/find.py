@@ -7,7 +7,7 @@ from typing import Any
 
 from kpbench.errors import InvalidInputError
 from kpbench.records.record import Identity, Record, read_record
-from kpbench.registry import find, load_method, load_protocol
+from kpbench.registry import configured_method, find, load_protocol, place_of
 
 
 def find_run(
@@ -23,7 +23,8 @@ def find_run(
 
     Runs trained on another protocol or of shipped weights come last, then those with protocol
     arguments, then those with other parameters than the recipe's own, such as the points of a
-    study. Among equals: the newest versions, `paper` before `quick`, the lowest seed, the latest.
+    study. Among equals: the newest versions, the recipe that leads the boards, the lowest seed, the
+    latest.
 
     Args:
         results: folder of records.
@@ -70,14 +71,14 @@ def described(who: Identity) -> str:
     return f"{text} ({named})" if named else text
 
 
-def _preference(who: Identity) -> tuple[bool, bool, bool, int, int, str, int]:
+def _preference(who: Identity) -> tuple[bool, bool, bool, int, int, tuple[float, str], int]:
     return (
         who.trained_on is not None or who.pretrained is not None,
         bool(who.arguments),
         bool(_other_params(who)),
         -who.protocol_version,
         -who.method_version,
-        who.recipe,
+        place_of(who.recipe),
         who.seed,
     )
 
@@ -86,7 +87,7 @@ def _other_params(who: Identity) -> dict[str, Any]:
     """Return the parameters that are not the recipe's own, those of a teacher by its name."""
     trained = who if who.trained_on is None else who.trained_on
     role = load_protocol(trained.protocol).role
-    usual = load_method(who.method).configured(role=role, recipe=who.recipe, overrides={}).params()
+    usual = configured_method(who.method, role=role, recipe=who.recipe, overrides={}).params()
     absent = "not set"
     found = {
         name: who.params.get(name, absent)

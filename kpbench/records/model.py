@@ -7,7 +7,7 @@ from pathlib import Path
 from kpbench.api import Method
 from kpbench.errors import CheckpointError
 from kpbench.files.checkpoint import read_about
-from kpbench.registry import load_method
+from kpbench.registry import configured_method
 
 
 def load_model(folder: Path) -> Method:
@@ -21,8 +21,8 @@ def load_model(folder: Path) -> Method:
         about = read_about(folder)
     except CheckpointError as error:
         raise CheckpointError(f"{folder} holds no trained model: {error}") from error
-    method = load_method(str(about["method"])).configured(
-        role="", recipe="quick", overrides=about["params"]
+    method = configured_method(
+        str(about["method"]), role="", recipe="paper", overrides=about["params"]
     )
     method.load(folder)
     return method

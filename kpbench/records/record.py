@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from kpbench.contracts.types import Device, Recipe, Reference
+from kpbench.contracts.recipes import NAME
+from kpbench.contracts.types import Device, Reference
 from kpbench.errors import RecordError
 from kpbench.files.atomic import write_atomically
 
@@ -39,6 +40,8 @@ MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with
 """One pure step from schema n to n + 1; every old schema has a frozen file in the tests."""
 
 Status = Literal["ok", "failed", "skipped"]
+RecipeName = Annotated[str, Field(pattern=NAME)]
+"""Of any recipe, whether or not what declared it is still there."""
 
 
 class _Frozen(BaseModel):
@@ -73,7 +76,7 @@ class Identity(_Frozen):
     params: Mapping[str, Any]
     n_keypoints: int
     seed: int
-    recipe: Recipe
+    recipe: RecipeName
     device: Device
     dependency: Identity | None = None
     arguments: Mapping[str, Any] = {}

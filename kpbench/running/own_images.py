@@ -19,7 +19,7 @@ from kpbench.diagnosis.overlay import overlay
 from kpbench.errors import InvalidInputError
 from kpbench.files.atomic import check_writable, write_atomically
 from kpbench.records.model import load_model
-from kpbench.registry import load_method
+from kpbench.registry import configured_method, load_method
 from kpbench.running.image_2d import IMAGE_2D
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def train(
     )
 
     def fitted(name: str, folder: Path, context: FitContext) -> Method:
-        method = load_method(name).configured(
-            role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
+        method = configured_method(
+            name, role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
         )
         _check_task(method)
         seen = images.restricted(method.needs)

@@ -23,7 +23,7 @@ from kpbench.errors import InvalidInputError, MissingWeightsError
 from kpbench.files.checkpoint import checkpoint_hash
 from kpbench.records.record import Identity
 from kpbench.records.shipped import Shipped, find_shipped
-from kpbench.registry import find, load_method
+from kpbench.registry import configured_method, find, load_method
 from kpbench.running.code import Code, code_of
 from kpbench.running.plan import Cell
 from kpbench.running.tasks import task_of
@@ -226,8 +226,8 @@ def _pretrained(cell: Cell, weights: Shipped, settings: Settings, progress: Prog
     """Return the run that scores shipped weights, if they are of the training that is asked for."""
     protocol, arguments = configured(cell.protocol, settings.arguments.get(cell.protocol, {}))
     params = weights.record.identity.params
-    method = load_method(cell.method).configured(
-        role=protocol.role, recipe=settings.recipe, overrides=params
+    method = configured_method(
+        cell.method, role=protocol.role, recipe=settings.recipe, overrides=params
     )
     data = _data(protocol, _shown(method, fits=False), settings.recipe, progress)
     trained = weights.check_asked(
@@ -258,8 +258,8 @@ def _code(cell: Cell, protocol: EvaluationProtocol) -> Code:
 
 
 def _method(name: str, role: str, settings: Settings) -> Method:
-    return load_method(name).configured(
-        role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
+    return configured_method(
+        name, role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
     )
 
 

@@ -17,7 +17,7 @@ from kpbench.errors import (
     MissingPackageError,
     MissingWeightsError,
 )
-from kpbench.registry import load_method
+from kpbench.registry import load_method, of_recipe
 from kpbench.running.measure import WAYS
 from kpbench.running.provenance import collect, failure_of, now
 from kpbench.speed.peak import arithmetic_of, measure_peak
@@ -96,7 +96,7 @@ def throughput_of(
         settings.recipe,
         settings.device,
         settings.precision,
-        pixels=PIXELS[settings.recipe],
+        pixels=of_recipe(settings.recipe, PIXELS, "the speed"),
     )
     what = ""
     with ExitStack() as stack:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kpbench.api import Device, Recipe
+from kpbench.api import Device
 from kpbench.errors import RecordError
 from kpbench.files.atomic import write_atomically
+from kpbench.records.record import RecipeName
 
 
 class _Frozen(BaseModel):
@@ -150,7 +151,7 @@ class SpeedRecord(_Frozen):
     schema_: Literal[1] = Field(default=1, alias="schema")
     method: str
     method_version: int
-    recipe: Recipe
+    recipe: RecipeName
     params: Mapping[str, Any]
     n_keypoints: int = Field(ge=1)
     pixels: int = Field(ge=1)

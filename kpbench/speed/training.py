@@ -23,13 +23,13 @@ from kpbench.api import (
     Signal,
     no_progress,
 )
-from kpbench.registry import load_method
+from kpbench.registry import configured_method, load_method, of_recipe
 
-ROLE = "human36m"
+ROLE = "human36m_background"
 """Whose settings apply; speed hardly depends on them."""
-PIXELS: Mapping[Recipe, int] = {"smoke": 32, "quick": 64, "paper": 128}
+PIXELS: Mapping[Recipe, int] = {"smoke": 32, "quick": 64, "standard": 96, "paper": 128}
 """Side of the images that the recipes' protocols hand over."""
-IMAGES: Mapping[Recipe, int] = {"smoke": 96, "quick": 1500, "paper": 20_000}
+IMAGES: Mapping[Recipe, int] = {"smoke": 96, "quick": 1500, "standard": 4000, "paper": 20_000}
 """And how many there are for training."""
 _DISTINCT = 256
 _EVERY = {"cpu": 1, "cuda": 20}
@@ -66,10 +66,9 @@ class Case:
 
     def configured(self, **more: Any) -> Method:
         """Return the unfitted method; `more` are parameters on top."""
-        plugin = load_method(self.method)
-        known = plugin.params()
+        known = load_method(self.method).params()
         overrides = {k: v for k, v in {**self.overrides, **more}.items() if k in known}
-        return plugin.configured(role=ROLE, recipe=self.recipe, overrides=overrides)
+        return configured_method(self.method, role=ROLE, recipe=self.recipe, overrides=overrides)
 
     @cached_property
     def params(self) -> dict[str, Any]:
@@ -104,7 +103,7 @@ class Case:
 
     def training_set(self) -> ImageSet:
         """Return as many images as the recipe has, with the signals that the method needs."""
-        n = max(IMAGES[self.recipe], 2 * self.batch)
+        n = max(of_recipe(self.recipe, IMAGES, "the speed"), 2 * self.batch)
         return self.images(n, load_method(self.method).needs)
 
     def dependency(self) -> Method | None:

@@ -119,7 +119,7 @@ def figure_section(group: Sequence[Studied], file: str) -> list[str]:
     with_figure = [found for found in group if found.figure is not None]
     if not with_figure:
         return []
-    factor = RECIPE_GAMMA[group[0].recipe]
+    factor = RECIPE_GAMMA.get(group[0].recipe, 1)
     text = _EXPLAIN.format(factor="" if factor == 1 else ", in brackets what was trained with")
     lines = ["### Figure 3: which layer, and how much", "", *text.splitlines(), ""]
     if panels_of(group):
@@ -142,7 +142,7 @@ def _grid(found: Studied) -> list[str]:
         row = board.row(name)
         value = number(_mean(row, evaluator))
         cells.append([f"{name} alone", value, *([""] * (len(dataset.gammas) - 1))])
-    factor = RECIPE_GAMMA[found.recipe]
+    factor = RECIPE_GAMMA.get(found.recipe, 1)
     head = [f"γ = {g:g}" + (f" ({effective(g, found.recipe):g})" if factor != 1 else "")
             for g in dataset.gammas]  # fmt: skip
     seeds = ", ".join(map(str, board.seeds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
@@ -19,7 +20,9 @@ from kpbench.boards.pages.markdown import (
 )
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.row import Row
+from kpbench.errors import KpbenchError
 from kpbench.records.published import PublishedNumber
+from kpbench.registry import load_method
 from kpbench.studies.figure import figure_section, panels_of, plot
 from kpbench.studies.plan import (
     BOTH,
@@ -50,6 +53,9 @@ on the embedded data. What deviates from the paper, whatever the recipe:
   be compared with a value there; whether one method is better than another can, and that is asked.
 - Depth is the renderer's and exact; the paper estimates it from RGB with MiDaS 3.1.
 - The paper's Table 1 is of 10 trainings a method. Here each row says how many it is of.
+- The paper prints Adam, and so `depth_teacher` and `distill_dkp` train under `paper`; AutoLink's
+  code, on which it builds, has AdamW with a weight decay of 1e-3: so `autolink` trains, and under
+  the other recipes all three do.
 - AutoLink's evaluator is the paper's. On `people_plain` and `people_background` it looks at test
   labels to tell left from right, so the order is asked under the strict one, too.
 
@@ -107,7 +113,7 @@ def plots(studied: Sequence[Studied]) -> dict[str, Plot]:
     found = {}
     for (recipe, device), group in _by_run(studied):
         if panels := panels_of(group):
-            found[figure_name(recipe, device)] = plot(panels, RECIPE_GAMMA[group[0].recipe])
+            found[figure_name(recipe, device)] = plot(panels, RECIPE_GAMMA.get(group[0].recipe, 1))
     return found
 
 
@@ -126,16 +132,24 @@ def _training(group: Sequence[Studied]) -> list[str]:
     board = group[0].table or group[0].figure
     assert board is not None
     params = board.rows[0].records[0].identity.params
-    factor = RECIPE_GAMMA[group[0].recipe]
+    factor = RECIPE_GAMMA.get(group[0].recipe, 1)
     own = {name: params.get(name, MISSING) for name in _TRAINING}
     text = (
         f"Trained with {own['steps']} steps of {own['batch_size']} images of {own['image_size']} x "
         f"{own['image_size']} pixels, the perceptual loss on `{own['backbone']}`, and "
         + ("" if factor == 1 else f"{factor} times ")
         + "the paper's γ. The paper: 20 000 steps of 64 images of 128 x 128 pixels, VGG16, γ = 0.1 "
-        "(Taichi: 0.4)."
+        "(Taichi: 0.4)." + ("" if factor == 1 else _reason())
     )
     return [*wrap(text, 100), ""]
+
+
+def _reason() -> str:
+    """Return a sentence on why γ is not the paper's, as the method says, if it is there to say."""
+    with suppress(KpbenchError):
+        reason = getattr(load_method(BOTH), "reasons", {}).get("gamma")
+        return f" γ is {reason}." if reason else ""
+    return ""
 
 
 def _shown(name: str) -> list[DataSet]:
@@ -194,7 +208,7 @@ def _order(group: Sequence[Studied], published: Sequence[PublishedNumber], name:
         ]
         if first:
             floor = _floor(not_above_floor(found, name, found.dataset.evaluators[0]))
-            lines.append(f"- `{found.dataset.protocol}`: {verdict(first)}.{floor}")
+            lines.append(f"- `{found.dataset.protocol}`: {verdict(first)}.{_weight(found)}{floor}")
         cells += [_pair(each) for pairs in (first, *others) for each in pairs]
     if not cells:
         return ["The paper's numbers are not in `published.csv`, so no order can be compared.", ""]
@@ -217,6 +231,15 @@ def verdict(pairs: Sequence[Comparison]) -> str:
         return f"the paper's order is undecided: {'; '.join(parts)}"
     parts = [f"{p.first} is better than {p.second} by {_by(p)}" for p in pairs]
     return f"the paper's order holds: {'; '.join(parts)}"
+
+
+def _weight(found: Studied) -> str:
+    """Return a sentence on the γ that was trained with, where it is not the paper's."""
+    row = found.row(BOTH)
+    own = None if row is None else row.records[0].identity.params.get("gamma")
+    if own is None or own == found.dataset.gamma:
+        return ""
+    return f" {BOTH} was trained with γ = {own:g}, the paper with {found.dataset.gamma:g}."
 
 
 def _floor(pairs: Sequence[Comparison]) -> str:

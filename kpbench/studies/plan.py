@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from kpbench.api import Recipe
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.records.record import Identity, data_of
+from kpbench.registry import on_boards, place_of
 from kpbench.running.plan import Cell
 from kpbench.running.resolve import Settings
 
@@ -25,9 +26,11 @@ FLOOR = "mean_shape"
 """What every method has to beat: it sees no image."""
 LAYERS = ("output", "transposed_conv", "resnet")
 """Figure 3's lines; the first is the published choice."""
-RECIPE_GAMMA: Mapping[Recipe, int] = {"smoke": 1, "quick": 10, "paper": 1}
-"""A recipe trains with this times the paper's gamma (a test compares it with the recipes)."""
-_STUDIED = ("layer", "gamma", "lambda_")
+RECIPE_GAMMA: Mapping[Recipe, int] = {"quick": 10}
+"""A recipe trains with this times the paper's gamma, the others with the paper's own (a test
+compares it with the recipes)."""
+_STUDIED = ("layer", "gamma", "lambda_", "weight_decay")
+"""In which methods may differ; weights decay in AutoLink's code, and not in Distill-DKP's paper."""
 _WIDE = (0.1, 0.2, 0.4, 0.7, 1.0)
 _NARROW = (0.01, 0.02, 0.04, 0.07, 0.1)
 
@@ -92,8 +95,8 @@ def study(
         seeds: of the tables.
         figure_seeds: of the figure.
         parts: names of `PARTS`; all if empty.
-        protocols: names of `DATASETS`. If empty: all, but for `quick` the figure of
-            `people_background` alone.
+        protocols: names of `DATASETS`. If empty: all, but for `quick` and `standard` the
+            figure of `people_background` alone.
 
     Raises:
         UnknownNameError: no such part or protocol.
@@ -107,7 +110,7 @@ def study(
     chosen = [dataset for name, dataset in DATASETS.items() if name in (protocols or DATASETS)]
     in_figure = [dataset for dataset in chosen if dataset.gammas]
     tables = chosen if "table1" in parts else in_figure if "table2" in parts else []
-    if not protocols and settings.recipe == "quick":
+    if not protocols and settings.recipe in ("quick", "standard"):
         in_figure = [DATASETS["people_background"]]
     work = list(_own_cells(tables, seeds, settings))
     if "figure3" in parts:
@@ -146,7 +149,7 @@ def effective(gamma: float, recipe: Recipe) -> float:
         >>> effective(0.07, "quick"), effective(0.07, "paper")
         (0.7, 0.07)
     """
-    return round(gamma * RECIPE_GAMMA[recipe], 9)
+    return round(gamma * RECIPE_GAMMA.get(recipe, 1), 9)
 
 
 def point_of(who: Identity) -> tuple[str, float] | None:
@@ -165,7 +168,7 @@ def takes_part(who: Identity) -> bool:
     """Return whether a run may be of the study: one as `study` plans it, whatever its training."""
     return (
         who.protocol in DATASETS
-        and who.recipe != "smoke"
+        and on_boards(who.recipe)
         and is_plain(who)
         and shared_params(who) is not None
         and (point_of(who) is not None if who.method == BOTH else who.method in METHODS)
@@ -193,13 +196,13 @@ def selected(runs: Iterable[Identity]) -> list[list[Identity]]:
     """Return the runs of the study, a list for each recipe, class of device and protocol.
 
     Of several versions of a protocol or a method the newest is taken, of several other settings
-    that with most records. `smoke` runs, transfers, shipped weights and runs with arguments are no
-    part of it.
+    that with most records. Runs of a recipe that is on no board, transfers, shipped weights and
+    runs with arguments are no part of it.
     """
-    groups: dict[tuple[str, str, int], list[Identity]] = {}
+    groups: dict[tuple[tuple[float, str], str, int], list[Identity]] = {}
     order = list(DATASETS)
     for who in filter(takes_part, runs):
-        key = who.recipe, who.device, order.index(who.protocol)
+        key = place_of(who.recipe), who.device, order.index(who.protocol)
         groups.setdefault(key, []).append(who)
     return [_alike(groups[key]) for key in sorted(groups)]
 

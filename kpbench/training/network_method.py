@@ -52,15 +52,12 @@ class NetworkMethod(MethodBase):
 
     Attributes:
         image_size: S, the side in pixels that images are resized to.
-        recipes: parameters by recipe; what a recipe does not name is the dataclass's default, which
-            is the paper's value.
         roles: parameters by the published benchmark whose role a protocol takes.
         told_by: name of an array of `state` whose length is K; "": K is stored.
     """
 
     image_size: int = 128
 
-    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     roles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     told_by: ClassVar[str] = ""
 
@@ -118,8 +115,12 @@ class NetworkMethod(MethodBase):
 
     @classmethod
     def prescribed(cls, recipe: Recipe, role: str) -> dict[str, Any]:
-        """Return the parameters that a recipe and a role prescribe, the recipe's first."""
-        return {**cls.roles.get(role, {}), **cls.recipes.get(recipe, {})}
+        """Return the parameters that a recipe and a role prescribe, the recipe's first.
+
+        Raises:
+            UnknownNameError: no such recipe, or the method has no values for it.
+        """
+        return {**cls.roles.get(role, {}), **cls.of_recipe(recipe)}
 
     # What follows from it.
 
@@ -127,7 +128,7 @@ class NetworkMethod(MethodBase):
         """Return a new method with the role's and the recipe's values, then `overrides`.
 
         Raises:
-            UnknownNameError: an override names no parameter.
+            UnknownNameError: see `prescribed`, or an override names no parameter.
         """
         return self._with({**self.prescribed(recipe, role), **overrides})
 

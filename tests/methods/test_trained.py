@@ -188,34 +188,6 @@ def test_holes_are_mid_grey_and_the_detector_sees_the_whole_image(data: ImageSet
     assert seen[0].shape[1] == 4
 
 
-@pytest.mark.parametrize(
-    ("role", "thickness", "flip", "gamma"),
-    [("human36m", 5e-5, True, 0.1), ("deepfashion", 5e-5, False, 0.1), ("taichi", 5e-4, True, 0.4)],
-)
-def test_paper_is_the_published_table(
-    role: str, thickness: float, flip: bool, gamma: float
-) -> None:
-    published = {
-        "image_size": 128,
-        "detector_width": 64,
-        "decoder_width": 64,
-        "batch_size": 64,
-        "steps": 20_001,
-        "learning_rate": 1e-4,
-        "weight_decay": 1e-3,
-        "flip": flip,
-        "thickness": thickness,
-        "mask_ratio": 0.8,
-        "mask_cells": 16,
-        "edge_scale": 512.0,
-        "backbone": "vgg16",
-    }
-    distilled = {**published, "lambda_": 1.0, "gamma": gamma, "layer": "output"}
-    for name, wanted in zip(TRAINED, (published, published, distilled), strict=True):
-        method = module(name).PLUGIN.configured(role=role, recipe="paper", overrides={})
-        assert method.params() == wanted
-
-
 def test_overrides_win_and_unknown_ones_are_named() -> None:
     assert plugin("autolink", steps=2, thickness=0.1).thickness == 0.1
     with pytest.raises(UnknownNameError, match="did you mean thickness"):

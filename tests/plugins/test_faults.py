@@ -75,7 +75,7 @@ def test_each_fault_has_a_line_with_its_reason(
     assert main(["list"]) == 0
     foreign = {name for name in {*sys.modules} - before if name.startswith("kpbench_test_")}
     assert foreign == set()
-    methods, protocols, evaluators = sections(capsys.readouterr().out)
+    methods, protocols, _, evaluators = sections(capsys.readouterr().out)
     assert "which does not exist" in methods["nowhere"]
     assert "holds no module that sets PLUGIN" in methods["none.py"]
     assert "kpbench_methods.mean_shape" in methods["mean_shape"]
@@ -88,7 +88,7 @@ def test_each_fault_has_a_line_with_its_reason(
 
 
 def sections(text: str) -> list[dict[str, str]]:
-    """Return name -> the rest of its last line, of methods, protocols and evaluators."""
+    """Return name -> the rest of its last line, of methods, protocols, recipes and evaluators."""
     found: list[dict[str, str]] = []
     for line in text.splitlines():
         if not line.startswith(" "):

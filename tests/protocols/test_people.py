@@ -96,7 +96,7 @@ def test_every_joint_has_a_label_except_in_taichi(smoke: dict[str, Splits]) -> N
 
 def test_roles_and_landmarks() -> None:
     expected = {
-        "people_background": ("human36m", 16, JOINTS, True, "autolink"),
+        "people_background": ("human36m_background", 16, JOINTS, True, "autolink"),
         "people_plain": ("human36m", 16, JOINTS, False, "autolink"),
         "people_fashion": ("deepfashion", 16, COCO_17, True, "autolink"),
         "people_taichi": ("taichi", 10, OPENPOSE_18, True, "siarohin"),
@@ -145,7 +145,7 @@ def test_wrong_requests_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="no signal 'flow'; it has: depth, mask, frames"):
         people("people_plain").splits("smoke", signals=("flow",))  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="did you mean quick"):
-        people("people_plain").splits("quik")  # type: ignore[arg-type]
+        people("people_plain").splits("quik")
 
 
 def test_validation_takes_the_place_of_test_when_asked() -> None:

@@ -9,6 +9,7 @@ from kpbench.boards.pages.markdown import HEAD, MISSING, interval, number, setti
 from kpbench.diagnosis.disagreement import Verdict, kept_predictions, of_run
 from kpbench.errors import KpbenchError
 from kpbench.records.record import Record, all_records
+from kpbench.registry import on_boards
 from kpbench.scoring.named import disagreement_evaluators
 from kpbench.scoring.spec import by_rule
 
@@ -45,7 +46,7 @@ def disagreement_page(results: Path, elsewhere: Collection[str] = ()) -> str | N
         record
         for record in all_records(results)
         if record.status == "ok"
-        and record.identity.recipe != "smoke"
+        and on_boards(record.identity.recipe)
         and record.identity.digest() not in elsewhere
         and _several(record.evaluator.partition("/")[0])
         and kept_predictions(results, record) is not None

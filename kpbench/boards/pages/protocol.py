@@ -26,6 +26,7 @@ from kpbench.boards.pages.markdown import (
     spread,
     table,
 )
+from kpbench.boards.pages.published_settings import settings_section
 from kpbench.boards.pages.variants import in_a_table, variants_section
 from kpbench.boards.row import Row
 
@@ -62,6 +63,7 @@ def protocol_page(protocol: str, boards: Sequence[Board], pictures: Collection[s
                 lines += keypoints_section(board)
         lines += equivariance_section(board)
         lines += label_section(board)
+        lines += settings_section(board)
         lines += _provenance_section(board)
     lines += consistency_section(boards)
     lines += variants_section(boards)

@@ -9,6 +9,7 @@ from kpbench.boards.pages.markdown import GENERATED, MISSING, spread, table
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.pages.speed_points import by_device, comparable, panel, plot_of
 from kpbench.boards.row import Row
+from kpbench.registry import on_boards, place_of
 from kpbench.speed.record import Gflop, SpeedRecord, Spread, SweepCell
 
 NAME, PLOT = "speed.md", "speed.png"
@@ -39,18 +40,18 @@ the edge map, drawn and differentiated alone between points that the method dete
 
 
 def pages(records: Sequence[SpeedRecord], boards: Sequence[Board]) -> dict[str, str]:
-    """Return the page by its name; nothing without records of another recipe than `smoke`.
+    """Return the page by its name; nothing without records of a recipe that is on boards.
 
     Args:
         records: of `kpbench.speed.record.all_speed_records`.
         boards: of `kpbench.boards.board.read_boards`: who is how accurate.
     """
-    shown = [record for record in records if record.recipe != "smoke"]
+    shown = [record for record in records if on_boards(record.recipe)]
     if not shown:
         return {}
     lines = ["# Accuracy against speed", "", _HEAD, _EXPLAIN]
     plotted = plot_of(boards, shown) is not None
-    for recipe in sorted({record.recipe for record in shown}):
+    for recipe in sorted({record.recipe for record in shown}, key=place_of):
         here = [record for record in shown if record.recipe == recipe]
         lines += [f"## {recipe} recipe", "", *_speed(here)]
         lines += _accuracy([board for board in boards if board.recipe == recipe], here)
@@ -64,7 +65,7 @@ def pages(records: Sequence[SpeedRecord], boards: Sequence[Board]) -> dict[str, 
 
 def plots(records: Sequence[SpeedRecord], boards: Sequence[Board]) -> dict[str, Plot]:
     """Return the plot by its name; nothing where no method has both a score and a speed."""
-    found = plot_of(boards, [record for record in records if record.recipe != "smoke"])
+    found = plot_of(boards, [record for record in records if on_boards(record.recipe)])
     return {} if found is None else {PLOT: found}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kpbench.boards.board import Board
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.row import Row
+from kpbench.registry import place_of
 from kpbench.speed.record import SpeedRecord
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _panels(boards: Sequence[Board], records: Sequence[SpeedRecord]) -> Iterator
         key=lambda b: (-len(b.ranked(b.evaluator)), -len(b.seeds), b.protocol, b.device),
     ):
         chosen.setdefault(board.recipe, board)
-    for board in (chosen[recipe] for recipe in sorted(chosen)):
+    for board in (chosen[recipe] for recipe in sorted(chosen, key=place_of)):
         for device_name, own in by_device(records).items():
             found = panel(board, device_name, own)
             if found.points:

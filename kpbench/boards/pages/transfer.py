@@ -10,6 +10,7 @@ from pathlib import Path
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, settings, spread, table
 from kpbench.boards.row import setting_names, settings_of
 from kpbench.records.record import Identity, Record, all_records, data_of, stored_artifact
+from kpbench.registry import on_boards
 from kpbench.scoring.per_image import load_scores
 from kpbench.scoring.statistics.compare import mean_interval
 from kpbench.scoring.statistics.resampling import clusters_of, resample
@@ -45,7 +46,7 @@ def transfer_page(results: Path) -> str | None:
     Raises:
         RecordError: a record or an artifact is corrupt or missing.
     """
-    records = [r for r in all_records(results) if r.identity.recipe != "smoke"]
+    records = [r for r in all_records(results) if on_boards(r.identity.recipe)]
     transferred = [(r.identity.trained_on, r) for r in records if r.identity.trained_on is not None]
     sources = [trained for trained, _ in transferred]
     home = [(r.identity, r) for r in records if r.identity in sources]

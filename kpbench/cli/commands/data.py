@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Find, check and pack the data sets that you have.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A data set, or one of its protocols.")]
-RecipeOption = Annotated[str, typer.Option(help="How many images: smoke, quick or paper (all).")]
+RecipeOption = Annotated[
+    str, typer.Option(help="How many images: smoke, quick, standard or paper (all).")
+]
 Arguments = Annotated[
     list[str] | None,
     typer.Option("--argument", help="An argument of the protocol, e.g. background=black; repeat."),

@@ -8,7 +8,12 @@ from typing import Annotated
 import typer
 
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
-RecipeOption = Annotated[str, typer.Option(help="How much training: quick (CPU) or paper (GPU).")]
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        help="How much training: quick or standard (CPU), paper (GPU); see kpbench list recipes."
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", "-m", help="Repeat for several.")]
 Protocols = Annotated[list[str] | None, typer.Option("--protocol", "-p", help="Repeat likewise.")]

@@ -12,10 +12,10 @@ from kpbench.errors import UnknownNameError
 
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="methods, protocols or evaluators; all if empty")
+        str, typer.Argument(help="methods, protocols, recipes or evaluators; all if empty")
     ] = "",
 ) -> None:
-    """List the installed methods and protocols, and the evaluators."""
+    """List the installed methods and protocols, the recipes and the evaluators."""
     from kpbench.cli.describe import KINDS, listing
 
     if kind and kind not in KINDS:

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from kpbench.api import RECIPES, Array, Progress, no_progress
+from kpbench.api import Array, Progress, no_progress
 from kpbench.data.checking.examine import FAR, OUTSIDE, Examined, Examiner, Faults
 from kpbench.data.checking.report import Finding, Report
 from kpbench.data.locate import require_root
-from kpbench.data.packing.packed import PackedSet, evenly_spaced
+from kpbench.data.packing.packed import LIMITS, PackedSet, evenly_spaced
 from kpbench.data.packing.packing import digest_of
 from kpbench.data.protocol import SPLITS, RealProtocol
 from kpbench.data.source import Rows
@@ -197,7 +197,7 @@ def _digests(protocol: RealProtocol, parts: Sequence[_Part]) -> dict[tuple[str, 
     for part in parts:
         n = len(part.rows)
         for split in part.splits:
-            for recipe in RECIPES:
+            for recipe in LIMITS:
                 packed = protocol.packed(recipe, split)
                 chosen = evenly_spaced(n, packed.limit)
                 read = [part.found.digests.get(int(i)) for i in chosen]
@@ -216,7 +216,7 @@ def _cached(
 ) -> Iterator[Finding]:
     """Yield where packed images were altered, or are not those of the files."""
     seen: set[Path] = set()
-    for recipe in RECIPES:
+    for recipe in LIMITS:
         for split in SPLITS:
             packed = protocol.packed(recipe, split)
             if packed.folder in seen:

@@ -33,9 +33,14 @@ PACKER_VERSION = 1
 LIMITS: Mapping[Recipe, Mapping[str, int | None]] = {
     "smoke": {"train": 96, "test": 24},
     "quick": {"train": 1500, "test": 300},
+    "standard": {"train": 5000, "test": 1000},
     "paper": {"train": None, "test": None},
 }
-"""Images of a part at most; they are taken evenly spaced from the whole part."""
+"""Images of a part at most; they are taken evenly spaced from the whole part.
+
+`standard` has all of Taichi, most of CUB, and of the larger sets more than enough for 20 minutes of
+training: the 800,000 frames of Human3.6M would take hours to pack.
+"""
 
 
 @dataclass(frozen=True)

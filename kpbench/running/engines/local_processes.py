@@ -10,25 +10,29 @@ from contextlib import ExitStack
 from typing import Self
 
 from kpbench.api import Progress
+from kpbench.registry import of_recipe
 from kpbench.running.engines.workers import Worker, sigterm_raises, workers
 from kpbench.running.one_run import Data, Outcome
 from kpbench.running.resolve import Run, Settings
 
 MOST_JOBS = 8
 """By default; each holds torch, a net and its data: about a gigabyte."""
+CORES = {"quick": 1, "standard": 1, "paper": 2}
+"""What a training step uses."""
 
 
 def default_jobs(settings: Settings) -> int:
     """Return how many cells are run side by side.
 
     On a GPU it is one, because one training fills it. On CPU cores it is as many as fit: a step of
-    `paper` uses two cores, one of `quick` a single core. `smoke` is over before a process starts.
+    `paper` uses two cores, one of `quick` or `standard` a single core. `smoke` is over before a
+    process starts.
     """
     from joblib import cpu_count
 
     if settings.device != "cpu" or settings.recipe == "smoke":
         return 1
-    cores = int(cpu_count()) // (2 if settings.recipe == "paper" else 1)
+    cores = int(cpu_count()) // of_recipe(settings.recipe, CORES, "the number of jobs")
     return max(1, min(cores, MOST_JOBS))
 
 
