@@ -21,6 +21,7 @@ from kpbench.scoring.named import same_rules
 from kpbench.scoring.statistics.compare import PairedDifference, mean_interval, paired_difference
 from kpbench.scoring.statistics.resampling import Resampled, clusters_of, resample
 
+
 @dataclass(frozen=True)
 class Board:
     """Rows that may be compared: one protocol version, data, K, recipe and device class.
@@ -242,7 +243,9 @@ def boards_of(results: Path, records: Iterable[Record]) -> list[Board]:
         for arguments, same in sorted(by_arguments.items())
         for mark, part in apart(same)
     ]
-    return sorted(found, key=lambda board: (board.protocol, place_of(board.recipe), not board.own_k))
+    return sorted(
+        found, key=lambda board: (board.protocol, place_of(board.recipe), not board.own_k)
+    )
 
 
 def is_strict(names: Iterable[str]) -> bool:

@@ -15,7 +15,9 @@ PLUGIN: EvaluationProtocol = PeopleProtocol(
     dataset=DATASET,
     n_keypoints=16,
     landmarks=JOINTS,
-    settings=PeopleSettings("laboratory", "everyday", Framing(fill=(0.72, 0.9), wander=(0.03, 0.02))),
+    settings=PeopleSettings(
+        "laboratory", "everyday", Framing(fill=(0.72, 0.9), wander=(0.03, 0.02))
+    ),
     default=True,
     evaluator="people_background/autolink",
 )

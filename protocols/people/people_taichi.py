@@ -9,7 +9,7 @@ from . import DATASET
 
 PLUGIN: EvaluationProtocol = PeopleProtocol(
     name="people_taichi",
-    description="People doing slow forms in rooms; where are the 18 OpenPose joints that can be found?",
+    description="Slow forms in rooms; where are the 18 OpenPose joints that can be found?",
     paper="Siarohin et al., Motion-supervised Co-Part Segmentation, ICPR 2020",
     role="taichi",
     dataset=DATASET,

@@ -31,6 +31,7 @@ PUBLISHED: dict[str, tuple[int, float, bool, float, str]] = {
     "people_plain": (16, 5e-5, False, 0.1, "as human36m"),
     "people_background": (16, 5e-5, True, 0.1, "as human36m_background"),
     "people_fashion": (16, 5e-5, False, 0.1, "as deepfashion"),
+    "people_rooms": (16, 5e-5, True, 0.1, "as human36m_background"),
     "people_taichi": (10, 5e-4, True, 0.4, "as taichi"),
 }
 """K, thickness, mirroring, Distill-DKP's gamma (0.1 where it names none), and where they are from.

@@ -27,6 +27,8 @@ _QUATERNIONS = {
     "l_hip": 29, "l_ankle": 34, "l_shoulder": 38,
 }  # fmt: skip
 _HINGES = {"r_knee": 19, "r_elbow": 28, "l_knee": 33, "l_elbow": 42}
+
+
 @dataclass(frozen=True)
 class Motion:
     """Consecutive poses.

@@ -173,7 +173,7 @@ class Photographer:
         return defocused(square, self._discs(shots, room)).flatten(1)
 
     def _discs(self, shots: Shots, room: RoomSurface) -> Tensor:
-        """Return by what disc each sample of the rooms is blurred: (B, S, S) diameter in samples."""
+        """Return the diameters (B, S, S), in samples, of the discs that blur the rooms."""
         away = shots.camera.to_camera(shots.middle[:, None])[:, 0, 2]
         apertures = [scene.view.aperture for scene in shots.scenes]
         aperture = torch.as_tensor(apertures, dtype=away.dtype, device=away.device)

@@ -127,7 +127,9 @@ def _books(rng: np.random.Generator) -> Array:
         while left < SIZE:
             width = int(rng.integers(3, 9))
             height = int(SIZE / 4 * rng.uniform(0.65, 0.9))
-            out[bottom - height : bottom, left : left + width] = _colour(rng, (0.1, 0.6), (0.15, 0.7))
+            out[bottom - height : bottom, left : left + width] = _colour(
+                rng, (0.1, 0.6), (0.15, 0.7)
+            )
             left += width
     return out + 0.12
 
