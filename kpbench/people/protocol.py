@@ -218,7 +218,8 @@ class PeopleProtocol:
         if self.labels_only_if_visible:
             visible = read_rows(arrays["visible"], self.landmarks)
             landmarks = np.where(visible[..., None], landmarks, 0)
-        return Labelled(images, landmarks, visible, np.array(arrays["groups"]))
+        groups = np.array(arrays["groups"])
+        return Labelled(images, landmarks, visible, groups, names=tuple(self.landmarks))
 
 
 def read_rows(joints: Array, names: Sequence[str]) -> Array:
