@@ -35,8 +35,8 @@ class DeepFeatureFactorization(MethodBase):
 
     Stage and exponent were chosen on validation images of `people_plain`, mean of seeds 0 to 2:
     stage 5 with an exponent of 1.5, 2 and 3 gives 6.55, 6.41 and 6.52 %, stage 4 6.90, 6.96 and
-    6.91 %. Before, at seed 0 with 60,000 places: stage 3 at best 6.82 and stage 2 at best 7.38; in
-    stage 5, a plain ReLU at best 6.58 and features above their least value at best 7.27.
+    6.91 %. Before, at seed 0 with 60,000 places: stage 3 at best 6.82 and stage 2 at best 7.03; in
+    stage 5, a plain ReLU at best 6.58 and features above their least value at best 7.14.
 
     Attributes:
         features: EfficientNet-Lite0, or any network of timm by its name; see
