@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from kpbench import Array, FitContext, ImageSet, Keypoints, Method, MethodBase
 from kpbench.errors import CheckpointError, TrainingError
-from kpbench.nn import PerceptualLoss
-from kpbench.nn.fast import torch_threads
-from kpbench.nn.images import device_batches
-
-STAGES = 5
+from kpbench.nn import centres_of_mass, feature_maps
 
 
 @dataclass
 class FeatureClusters(MethodBase):
-    """Spherical k-means of EfficientNet-Lite0's features; a keypoint is the centre of a cluster.
+    """Spherical k-means of pretrained features; a keypoint is the centre of a cluster.
 
     Features of all places of the training images are divided by their norms and put into K
     clusters (scikit-learn's mini-batch k-means). In an image every place belongs to the clusters
@@ -34,8 +29,10 @@ class FeatureClusters(MethodBase):
     places that belong to the most similar cluster alone give 7.47 at best.
 
     Attributes:
+        features: EfficientNet-Lite0, or any network of timm by its name; see
+            `kpbench.nn.feature_maps`.
         image_size: side in pixels that images are resized to.
-        stage: 1 to 5, whose output the features are, at 1/2 to 1/16 of the size.
+        stage: from 1, whose output the features are; 1 to 5, at 1/2 to 1/16 of the size.
         sharpness: by which cosines are multiplied before the softmax.
         most_images: of the training images, evenly spaced.
     """
@@ -43,6 +40,7 @@ class FeatureClusters(MethodBase):
     name = "feature_clusters"
     reference = "other"
 
+    features: str = "efficientnet_lite0"
     image_size: int = 128
     stage: int = 4
     sharpness: float = 10.0
@@ -53,18 +51,13 @@ class FeatureClusters(MethodBase):
         """Find the clusters.
 
         Raises:
-            TrainingError: no such stage, or fewer places than clusters.
-            MissingWeightsError: the weights of the features are not on this machine.
+            TrainingError: fewer places than clusters; and what `feature_maps` raises.
         """
         from sklearn.cluster import MiniBatchKMeans
         from threadpoolctl import threadpool_limits
 
-        if not 1 <= self.stage <= STAGES:
-            raise TrainingError(f"stage must be from 1 to {STAGES}, got {self.stage}")
-        if self.image_size < 32:
-            raise TrainingError(f"image_size must be at least 32, got {self.image_size}")
         chosen = np.linspace(0, len(images) - 1, min(len(images), self.most_images)).astype(int)
-        found = [maps.flatten(2).mT.flatten(0, 1) for maps in self._features(images[chosen])]
+        found = [maps.flatten(2).mT.flatten(0, 1) for maps in self._maps(images[chosen])]
         places = torch.cat(found).numpy()
         if len(places) < n_keypoints:
             raise TrainingError(f"{len(places)} places of features cannot make {n_keypoints} parts")
@@ -80,20 +73,15 @@ class FeatureClusters(MethodBase):
         if self._centres is None:
             raise CheckpointError(f"{self.name} is not fitted; call fit or load first")
         found = []
-        for maps in self._features(images):
+        for maps in self._maps(images):
             alike = torch.einsum("kc,bchw->bkhw", self._centres, maps)
-            height, width = alike.shape[2:]
-            y, x = ((torch.arange(n) + 0.5) / n for n in (height, width))
-            grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
-            shares = (self.sharpness * alike).softmax(1).flatten(2)
-            found.append((shares @ grid) / shares.sum(2, keepdim=True))
+            found.append(centres_of_mass((self.sharpness * alike).softmax(1)))
         return Keypoints(torch.cat(found).numpy().astype(np.float64))
 
-    def _features(self, images: ImageSet) -> Iterator[Tensor]:
+    def _maps(self, images: ImageSet) -> Iterator[Tensor]:
         """Yield (B, C, h, w) features of length 1."""
-        with torch_threads(1), torch.inference_mode():
-            for batch in device_batches(images.images, self.image_size, "cpu"):
-                yield normalize(_network()(batch / 2 + 0.5)[self.stage - 1], dim=1)
+        for maps in feature_maps(images.images, self.features, self.stage, self.image_size):
+            yield normalize(maps, dim=1)
 
     def state(self) -> dict[str, Array]:
         """Return the centres."""
@@ -103,12 +91,6 @@ class FeatureClusters(MethodBase):
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take the centres back."""
         self._centres = torch.from_numpy(np.array(state["centres"]))
-
-
-@lru_cache(maxsize=1)
-def _network() -> nn.Module:
-    """Read the weights once a process, for training, both labelled parts and every warp."""
-    return PerceptualLoss("efficientnet_lite0").features
 
 
 PLUGIN: Method = FeatureClusters()

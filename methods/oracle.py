@@ -1,8 +1,9 @@
-"""The ceiling: the annotation itself. It reads labels, so it is shown but never ranked."""
+"""A reference that is told the labels: the annotation itself, under which every error is 0."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kpbench.api import (
     FitContext,
@@ -11,6 +12,7 @@ from kpbench.api import (
     Labelled,
     LabelReader,
     MethodBase,
+    Reference,
 )
 from kpbench.errors import ContractError
 
@@ -20,10 +22,12 @@ class Oracle(MethodBase):
     """Return the L annotated landmarks as keypoints; every evaluator must call them perfect."""
 
     name = "oracle"
-    reference = "ceiling"
+    reference: ClassVar[Reference] = "other"
     task = "labels->2D"
 
-    def fit(self, images: ImageSet, *, n_keypoints: int, seed: int, context: FitContext) -> None:
+    def fit(
+        self, images: ImageSet | Labelled, *, n_keypoints: int, seed: int, context: FitContext
+    ) -> None:
         """Learn nothing."""
 
     def predict(self, images: ImageSet) -> Keypoints:
@@ -32,7 +36,7 @@ class Oracle(MethodBase):
         Raises:
             ContractError: always.
         """
-        raise ContractError("the oracle reads labels; it cannot predict from images alone")
+        raise ContractError(f"{self.name} reads labels; it cannot predict from images alone")
 
     def read(self, labelled: Labelled) -> Keypoints:
         """Return the landmarks."""

@@ -65,6 +65,14 @@ def test_labels_must_be_finite_and_of_the_right_shape() -> None:
         Labelled(ImageSet(images()), np.zeros((2, 2, 2)), seen)
     with pytest.raises(InvalidInputError, match="visible"):
         Labelled(ImageSet(images()), np.zeros((3, 2, 2)), seen[:, :1])
+    with pytest.raises(InvalidInputError, match="2 landmarks need as many names, got 1"):
+        Labelled(ImageSet(images()), np.zeros((3, 2, 2)), seen, names=["nose"])
+
+
+def test_names_of_landmarks_are_those_of_a_subset_too() -> None:
+    seen = np.ones((3, 2), bool)
+    held = Labelled(ImageSet(images()), np.zeros((3, 2, 2)), seen, names=["nose", "tail"])
+    assert held[:1].names == ["nose", "tail"]
 
 
 @pytest.mark.parametrize(

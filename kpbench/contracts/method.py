@@ -119,7 +119,13 @@ class Method(Protocol):
 
 @runtime_checkable
 class LabelReader(Method, Protocol):
-    """A method that predicts by way of `labels->2D`: the oracle; as many keypoints as it likes."""
+    """A method that predicts by way of `labels->2D`; as many keypoints as it likes."""
+
+    def fit(
+        self, images: ImageSet | Labelled, *, n_keypoints: int, seed: int, context: FitContext
+    ) -> None:
+        """Learn from the labelled training images, which its task hands over."""
+        ...
 
     def read(self, labelled: Labelled) -> Keypoints:
         """Return keypoints from the annotation."""

@@ -117,7 +117,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images with annotation; only protocols, the evaluator and the oracle ever hold one.
+    """Images with annotation; only protocols, the evaluator and readers of labels hold one.
 
     Attributes:
         images: the images, N of them.
@@ -129,6 +129,8 @@ class Labelled:
             in units of the object; None if unknown.
         aspect: (N,) float, width / height of what the image shows, for an image that was squashed
             into a square; None: nothing was.
+        names: of the L landmarks, in order; `mirrored_pairs` finds left and right in them. Empty
+            if unknown.
     """
 
     images: ImageSet
@@ -138,6 +140,7 @@ class Labelled:
     activities: Array | None = None
     boxes: Array | None = None
     aspect: Array | None = None
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check shapes and finiteness, and take read-only views."""
@@ -153,6 +156,10 @@ class Labelled:
             )
         if not np.isfinite(self.landmarks).all():
             raise InvalidInputError("landmarks contain NaN or infinity; mark them not visible")
+        if self.names and len(self.names) != self.landmarks.shape[1]:
+            raise InvalidInputError(
+                f"{self.landmarks.shape[1]} landmarks need as many names, got {len(self.names)}"
+            )
         sizes = {"groups": (n,), "activities": (n,), "boxes": (n, 4), "aspect": (n,)}
         for name, size in sizes.items():
             value = getattr(self, name)
@@ -167,7 +174,7 @@ class Labelled:
 
     def __getitem__(self, index: slice | Array) -> Labelled:
         """Return a subset (slice, boolean mask or index array), annotation included."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
         return replace(self, **{k: v[index] for k, v in kept.items() if v is not None})
 
 

@@ -211,8 +211,8 @@ class RealProtocol:
         images = {s: self._images(parts[s], "depth" in signals) for s in SPLITS}
         return Splits(
             images["discovery"],
-            _labelled(images["regression"], parts["regression"].open()),
-            _labelled(images["test"], parts["test"].open()),
+            self._labelled(images["regression"], parts["regression"].open()),
+            self._labelled(images["test"], parts["test"].open()),
         )
 
     def _images(self, part: PackedSet, with_depth: bool) -> ImageSet:
@@ -224,19 +224,19 @@ class RealProtocol:
         packed = part.open()
         return ImageSet(packed.images, depth, packed.mask)
 
-
-def _labelled(images: ImageSet, packed: Packed) -> Labelled:
-    if packed.landmarks is None or packed.visible is None:
-        raise InvalidInputError("a part without annotation cannot be regressed or tested")
-    return Labelled(
-        images,
-        packed.landmarks,
-        packed.visible,
-        packed.groups,
-        packed.activities,
-        packed.boxes,
-        packed.aspect,
-    )
+    def _labelled(self, images: ImageSet, packed: Packed) -> Labelled:
+        if packed.landmarks is None or packed.visible is None:
+            raise InvalidInputError("a part without annotation cannot be regressed or tested")
+        return Labelled(
+            images,
+            packed.landmarks,
+            packed.visible,
+            packed.groups,
+            packed.activities,
+            packed.boxes,
+            packed.aspect,
+            tuple(self.landmarks),
+        )
 
 
 def _limit(recipe: Recipe, split: str) -> int | None:

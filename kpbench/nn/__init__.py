@@ -8,9 +8,10 @@ from kpbench.nn.detector import Detection, Detector, initialise
 from kpbench.nn.edge_map.edges import edge_map
 from kpbench.nn.edge_map.segments import edge_ends
 from kpbench.nn.fast import for_prediction
+from kpbench.nn.features import feature_maps
 from kpbench.nn.masking import random_grid_mask
 from kpbench.nn.perceptual import BACKBONES, PerceptualLoss
-from kpbench.nn.soft_argmax import soft_argmax
+from kpbench.nn.soft_argmax import centres_of_mass, soft_argmax
 
 __all__ = [
     "BACKBONES",
@@ -18,8 +19,10 @@ __all__ = [
     "Detector",
     "PerceptualLoss",
     "UNet",
+    "centres_of_mass",
     "edge_ends",
     "edge_map",
+    "feature_maps",
     "for_prediction",
     "initialise",
     "random_grid_mask",

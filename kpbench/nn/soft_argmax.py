@@ -36,3 +36,24 @@ def soft_argmax(logits: Tensor) -> Tensor:
     x = (mass.sum(dim=2) * pixel_centres(width, mass)).sum(dim=-1)
     y = (mass.sum(dim=3) * pixel_centres(height, mass)).sum(dim=-1)
     return torch.stack([x, y], dim=-1)
+
+
+def centres_of_mass(weights: Tensor) -> Tensor:
+    """Return the mean place of each map, weighted by what it holds there.
+
+    Args:
+        weights: (B, K, H, W), not negative, and not 0 everywhere in a map.
+
+    Returns:
+        (B, K, 2) points (x, y) in (0, 1).
+
+    Example:
+        >>> weights = torch.zeros(1, 1, 2, 4)
+        >>> weights[0, 0, 1, :2] = torch.tensor([3.0, 1.0])  # last row
+        >>> centres_of_mass(weights).tolist()
+        [[[0.1875, 0.75]]]
+    """
+    y, x = (pixel_centres(size, weights) for size in weights.shape[-2:])
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
+    mass = weights.flatten(2)
+    return (mass @ grid) / mass.sum(dim=2, keepdim=True)

@@ -234,7 +234,8 @@ class PeopleProtocol:
             hidden[:, face] |= ~arrays["visible"][:, face]
             visible = ~read_rows(hidden, self.landmarks)
             landmarks = np.where(visible[..., None], landmarks, 0)
-        return Labelled(images, landmarks, visible, np.array(arrays["groups"]))
+        groups = np.array(arrays["groups"])
+        return Labelled(images, landmarks, visible, groups, names=tuple(self.landmarks))
 
 
 def read_rows(joints: Array, names: Sequence[str]) -> Array:

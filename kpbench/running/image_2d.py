@@ -8,7 +8,7 @@ import numpy as np
 
 from kpbench.contracts.method import Method
 from kpbench.contracts.task import Task
-from kpbench.contracts.types import Array, ImageSet, Keypoints, Signal, Splits
+from kpbench.contracts.types import Array, ImageSet, Keypoints, Labelled, Signal, Splits
 from kpbench.errors import InvalidInputError
 from kpbench.running.checks import check_data, toy_labelled
 from kpbench.running.measure import WAYS, measure, predict
@@ -30,8 +30,8 @@ class Image2D:
         signals += [f"{s} (training)" for s in method.needs if s not in method.inputs]
         return WAYS[method.task].told or ", ".join(signals) or "none"
 
-    def discovery(self, splits: Splits, method: Method, who: str) -> ImageSet:
-        """Return the images to discover keypoints in.
+    def discovery(self, splits: Splits, method: Method, who: str) -> ImageSet | Labelled:
+        """Return the images to discover keypoints in; to who reads labels, those with labels.
 
         Raises:
             InvalidInputError: there are fewer than two, or a signal is not there.
@@ -41,6 +41,8 @@ class Image2D:
                 f"{who} has {len(splits.discovery)} image to discover keypoints in; "
                 "at least 2 are needed"
             )
+        if not WAYS[method.task].sees:
+            return splits.regression
         return splits.discovery.restricted(method.needs)
 
     predict = staticmethod(predict)

@@ -25,15 +25,22 @@ FRONT_FACING = 9
 
 
 def mirrored_pairs(names: Sequence[str]) -> Pairs:
-    """Return the (left, right) pairs of names that differ in the prefix l_ or r_ alone.
+    """Return the (left, right) pairs of names that differ in the prefix alone.
+
+    The prefix is l_ or r_, or left_ or right_.
 
     Example:
-        >>> mirrored_pairs(["nose", "r_eye", "l_eye"])
-        ((2, 1),)
+        >>> mirrored_pairs(["nose", "r_eye", "l_eye", "left_wing", "right_wing"])
+        ((2, 1), (3, 4))
     """
-    names = list(names)
-    left = [name for name in names if name.startswith("l_")]
-    return tuple((names.index(name), names.index(f"r_{name[2:]}")) for name in left)
+    at = {name: i for i, name in enumerate(names)}
+    found = []
+    for name, i in at.items():
+        side, _, rest = name.partition("_")
+        other = {"l": f"r_{rest}", "left": f"right_{rest}"}.get(side)
+        if other in at:
+            found.append((i, at[other]))
+    return tuple(found)
 
 
 def permutation(pairs: Pairs, n_landmarks: int) -> Array:

@@ -41,7 +41,7 @@ def folder(tmp_path: Path, toy_discs: str, install: Install, once: Path) -> Path
     }
     install("methods", sources)
     if not any(once.iterdir()):
-        cells = grid([*sources, "mean_shape", "oracle"], [toy_discs], [0, 1])
+        cells = grid([*sources, "mean_shape", "joint_ceiling"], [toy_discs], [0, 1])
         list(evaluate(cells, Settings(once / "results", recipe="quick")))
     return Path(shutil.copytree(once, tmp_path / "boards"))
 
@@ -61,8 +61,8 @@ def page(folder: Path) -> str:
 def test_rank_is_shared_inside_noise(folder: Path) -> None:
     found = rows(page(folder))
     assert (found["good"][0], found["twin"][0], found["poor"][0]) == ("1", "1", "3")
-    assert (found["mean_shape"][0], found["oracle"][0]) == ("–", "–")
-    assert (found["mean_shape"][4], found["oracle"][4]) == ("0 %", "100 %")
+    assert (found["mean_shape"][0], found["joint_ceiling"][0]) == ("–", "–")
+    assert (found["mean_shape"][4], found["joint_ceiling"][4]) == ("0 %", "100 %")
     assert "| good v1 − twin v1 | 0.000 | 0.000 to 0.000 | 1.000 | no |" in re.sub(
         " +", " ", page(folder)
     )
@@ -230,7 +230,9 @@ def test_rows_of_other_code_than_the_newest_are_marked(folder: Path) -> None:
     assert "| poor v1 † " in text and "good v1 †" not in text
     remade(folder, "poor", finished="2999-01-01T00:00:00Z")
     marked = {line.split()[2] for line in footnotes(page(folder))}
-    assert marked == {"good", "twin", "fails", "mean_shape", "oracle"}, "now it is the newest"
+    assert marked == {"good", "twin", "fails", "mean_shape", "joint_ceiling"}, (
+        "now it is the newest"
+    )
 
 
 def test_rows_of_another_minor_version_of_torch_are_marked(folder: Path) -> None:

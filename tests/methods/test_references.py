@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from scipy.optimize import nnls
 
 from kpbench.api import FitContext, ImageSet
 from kpbench.errors import CheckpointError, InvalidInputError, TrainingError
@@ -31,7 +34,7 @@ def masked(mask: np.ndarray[Any, Any]) -> ImageSet:
     return ImageSet(np.zeros((*mask.shape, 3), np.uint8), mask=mask)
 
 
-@pytest.mark.parametrize("name", [*MASKS, "feature_clusters"])
+@pytest.mark.parametrize("name", [*MASKS, "feature_clusters", "dff"])
 def test_they_keep_the_contract_and_are_never_ranked(name: str) -> None:
     check_method(load_method(name))
     kind = "baseline" if name == "mask_centroid" else "other"
@@ -76,10 +79,11 @@ def test_without_masks_they_say_so() -> None:
         method.predict(ImageSet(images.images))
 
 
-def test_clusters_follow_what_is_shown() -> None:
-    """A disc that moves takes a cluster with it; images that are equal get equal points."""
+@pytest.mark.parametrize("name", ["feature_clusters", "dff"])
+def test_parts_follow_what_is_shown(name: str) -> None:
+    """A disc that moves takes a part with it."""
     labelled = toy_labelled(40, size=64)
-    method = fitted("feature_clusters", labelled.images, 4, image_size=64)
+    method = fitted(name, labelled.images, 4, image_size=64, stage=4)
     points = method.predict(labelled.images).points
     centre = labelled.landmarks.mean(1)
     follows = [
@@ -90,13 +94,61 @@ def test_clusters_follow_what_is_shown() -> None:
     assert ((points > 0) & (points < 1)).all()
 
 
-def test_unusable_settings_of_clusters_are_named() -> None:
+@pytest.mark.parametrize("name", ["feature_clusters", "dff"])
+def test_unusable_settings_of_parts_are_named(name: str) -> None:
     images = toy_labelled(3).images
-    with pytest.raises(TrainingError, match="stage must be from 1 to 5"):
-        fitted("feature_clusters", images, 2, stage=6)
+    for stage in (0, 6):
+        with pytest.raises(TrainingError, match=f"stage must be from 1 to 5, got {stage}"):
+            fitted(name, images, 2, stage=stage)
     with pytest.raises(TrainingError, match="image_size"):
-        fitted("feature_clusters", images, 2, image_size=16)
+        fitted(name, images, 2, image_size=16)
     with pytest.raises(TrainingError, match="cannot make 99 parts"):
-        fitted("feature_clusters", images, 99, image_size=32)
+        fitted(name, images, 99, image_size=32)
     with pytest.raises(CheckpointError, match="not fitted"):
-        plugin("feature_clusters").predict(images)
+        plugin(name).predict(images)
+
+
+def test_heatmaps_are_least_squares_that_cannot_be_negative() -> None:
+    heatmaps = importlib.import_module("kpbench_methods.dff").heatmaps
+    rng = np.random.default_rng(0)
+    factors = (rng.random((3, 10)) ** 4).astype(np.float32)
+    held = rng.random((2, 3, 7)).astype(np.float32) * (rng.random((2, 3, 7)) < 0.6)
+    held[1, :, 4] = 0
+    features = np.einsum("kc,bkp->bcp", factors, held) + rng.random((2, 10, 7)) * 0.1
+    features[1, :, 4] = 0
+    found = heatmaps(torch.from_numpy(features).float(), torch.from_numpy(factors)).numpy()
+    assert found.shape == held.shape and (found >= 0).all() and (found[1, :, 4] == 0).all()
+    for image, place in itertools.product(range(2), range(7)):
+        wanted, _ = nnls(factors.T.astype(np.float64), features[image, :, place])
+        assert found[image, :, place] == pytest.approx(wanted, abs=0.03)
+
+
+def test_a_part_that_is_nowhere_lies_in_the_centre() -> None:
+    images = toy_labelled(20, size=64).images
+    method = fitted("dff", images, 3, image_size=64)
+    method._factors[1] = 0
+    points = method.predict(images).points
+    assert points[:, 1] == pytest.approx(0.5)
+    assert np.ptp(points[:, [0, 2]], axis=0).min() > 0.01
+
+
+def test_a_larger_exponent_goes_to_where_most_of_a_part_is() -> None:
+    images = toy_labelled(20, size=64).images
+    spread = []
+    for exponent in (0.5, 2.0, 6.0):
+        method = fitted("dff", images, 3, image_size=64, exponent=exponent)
+        spread.append(float(np.abs(method.predict(images).points - 0.5).mean()))
+    assert spread[0] < spread[1] < spread[2]
+
+
+def test_places_are_drawn_from_all_images_by_the_seed() -> None:
+    images = toy_labelled(10, size=64).images
+    method = plugin("dff", image_size=64, stage=5, most_places=30)
+    drawn = [method._places(images, seed) for seed in (0, 0, 1)]
+    assert drawn[0].shape == (30, 224) and (drawn[0] >= 0).all()
+    assert np.linalg.norm(drawn[0], axis=1) == pytest.approx(1, abs=1e-4)
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+    everything = plugin("dff", image_size=64, stage=5)._places(images, 0)
+    assert len(everything) == 10 * 16
+    rows = {row.tobytes() for row in everything}
+    assert {row.tobytes() for row in drawn[0]} <= rows and len(rows) > 150

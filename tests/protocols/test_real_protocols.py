@@ -19,7 +19,7 @@ from tests.data.test_depth import write_model
 from tests.protocols.trees import TREES
 
 REAL = [name for name in available("protocols") if isinstance(load_protocol(name), RealProtocol)]
-METHODS = ("oracle", "mean_shape", "autolink", "distill_dkp")
+METHODS = ("oracle", "joint_ceiling_unsided", "mean_shape", "autolink", "distill_dkp")
 
 
 def real(name: str) -> RealProtocol:
