@@ -116,6 +116,6 @@ def _from_afar(points: Tensor, forward: Tensor, field_of_view: Tensor, fill: Ten
     # rows in memory: the norm of planes rounds otherwise and takes ten times as long
     radius = torch.sub(points, middle[:, None], out=away).norm(dim=-1).amax(1)
     distance = radius / (fill * torch.tan(field_of_view / 2)) + 0.2 * radius
-    position = middle - forward * distance[:, None]
+    position: Tensor = middle - forward * distance[:, None]
     position[:, 2].clamp_(min=LOWEST_CAMERA)
     return position

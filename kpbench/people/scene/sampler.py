@@ -83,7 +83,7 @@ def _rng(settings: PeopleSettings, split: Split, *rest: int) -> np.random.Genera
 @cache
 def texture_bank(seed: int, split: Split) -> TextureBank:
     """Return the textures of a split; no other split has them."""
-    return TextureBank(np.random.default_rng([seed, SPLITS.index(split), _BANK]))
+    return TextureBank(seed, SPLITS.index(split), _BANK)
 
 
 def scene_texels(settings: PeopleSettings, split: Split) -> Array:

@@ -60,24 +60,11 @@ def _solid(rng: np.random.Generator) -> Array:
     return _colour(rng) * (0.92 + 0.16 * _noise(rng, 8)[..., None])
 
 
-def _clouds(rng: np.random.Generator) -> Array:
-    colour = _colour(rng)
-    near = np.clip(colour * rng.uniform(0.5, 1.4), 0, 1)
-    other = near if rng.random() < 0.7 else _colour(rng)
-    return _mix((_noise(rng, 4) - 0.3) * 2.5, colour, other)
-
-
 def _wood(rng: np.random.Generator) -> Array:
     dark = np.array([0.35, 0.2, 0.1]) * rng.uniform(0.6, 1.3)
     light = dark + (np.array([0.75, 0.55, 0.35]) - dark) * rng.uniform(0.2, 0.6)
     joint = np.where(_Y * 4 % 1 < 0.04, 0.8, 1.0)
     return _mix(_noise(rng, 2, (8, 0.5)), dark, light) * joint[..., None]
-
-
-def _checker(rng: np.random.Generator) -> Array:
-    n = int(rng.integers(2, 5)) * 2
-    odd = ((_X * n).astype(int) + (_Y * n).astype(int)) % 2
-    return _mix(odd, _colour(rng), _colour(rng))
 
 
 def _stripes(rng: np.random.Generator) -> Array:
@@ -105,19 +92,6 @@ def _dots(rng: np.random.Generator) -> Array:
     n = int(rng.integers(3, 7))
     distance = (_X * n % 1 - 0.5) ** 2 + (_Y * n % 1 - 0.5) ** 2
     return _mix(distance < rng.uniform(0.04, 0.14), _colour(rng), _colour(rng))
-
-
-def _collage(rng: np.random.Generator) -> Array:
-    out = np.tile(_colour(rng), (SIZE, SIZE, 1))
-    for _ in range(14):
-        x, y = rng.random(2)
-        w, h = rng.uniform(0.08, 0.45, 2)
-        if rng.random() < 0.5:
-            patch = (np.abs(_X - x) < w / 2) & (np.abs(_Y - y) < h / 2)
-        else:
-            patch = ((_X - x) / w) ** 2 + ((_Y - y) / h) ** 2 < 0.25
-        out[patch] = _colour(rng, (0.2, 0.9), (0.1, 1.0))
-    return out
 
 
 def _books(rng: np.random.Generator) -> Array:
@@ -158,12 +132,14 @@ def _carpet(rng: np.random.Generator) -> Array:
 
 
 def _fabric(rng: np.random.Generator) -> Array:
-    return _colour(rng, (0.05, 0.6), (0.15, 0.8)) * (0.85 + 0.3 * _noise(rng, 12))[..., None]
+    colour = _colour(rng, (0.05, 0.6), (0.15, 0.8))
+    return colour * (0.85 + 0.3 * _noise(rng, 12))[..., None]
 
 
 def _curtain(rng: np.random.Generator) -> Array:
     fold = 0.5 + 0.5 * np.cos(2 * np.pi * (_X * int(rng.integers(4, 9)) + 0.15 * _noise(rng, 3)))
-    return _colour(rng, (0.05, 0.5), (0.35, 0.9)) * (0.75 + 0.25 * fold)[..., None]
+    colour = _colour(rng, (0.05, 0.5), (0.35, 0.9))
+    return colour * (0.75 + 0.25 * fold)[..., None]
 
 
 def _picture(rng: np.random.Generator) -> Array:
@@ -174,25 +150,26 @@ def _picture(rng: np.random.Generator) -> Array:
 
 
 KINDS: dict[str, Callable[[np.random.Generator], Array]] = {
-    "solid": _solid, "noise": _clouds, "wood": _wood, "checker": _checker, "stripes": _stripes,
-    "brick": _brick, "plaid": _plaid, "dots": _dots, "collage": _collage, "books": _books,
-    "tiles": _tiles, "plaster": _plaster, "wallpaper": _wallpaper, "carpet": _carpet,
-    "fabric": _fabric, "curtain": _curtain, "picture": _picture,
+    "solid": _solid, "stripes": _stripes, "plaid": _plaid, "dots": _dots, "fabric": _fabric,
+    "wood": _wood, "books": _books, "tiles": _tiles, "carpet": _carpet, "brick": _brick,
+    "plaster": _plaster, "wallpaper": _wallpaper, "curtain": _curtain, "picture": _picture,
 }  # fmt: skip
 _FIRST = {kind: i * PER_KIND for i, kind in enumerate(KINDS)}
 
 
 class TextureBank:
-    """`PER_KIND` textures of every kind, drawn from one generator.
+    """`PER_KIND` textures of every kind, which has a random stream of its own.
 
     Attributes:
         texels: (n, SIZE, SIZE, 3) uint8, linear RGB.
         chromaticity: (n, 3) mean colour divided by its sum.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, *seed: int) -> None:
         """Draw the textures."""
-        images = np.stack([make(rng) for make in KINDS.values() for _ in range(PER_KIND)])
+        streams = [np.random.default_rng([*seed, *name.encode()]) for name in KINDS]
+        makers = zip(KINDS.values(), streams, strict=True)
+        images = np.stack([make(rng) for make, rng in makers for _ in range(PER_KIND)])
         self.texels = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
         mean = self.texels.mean(axis=(1, 2))
         self.chromaticity = mean / mean.sum(axis=-1, keepdims=True)
