@@ -22,6 +22,7 @@ from kpbench.errors import (
 from kpbench.nn import edge_map, random_grid_mask
 from kpbench.nn.images import normalised, resized
 from kpbench.training import loop
+from kpbench.training.batch import Data
 
 K = 5
 TRAINED = ("autolink", "depth_teacher", "distill_dkp")
@@ -37,7 +38,7 @@ def plugin(name: str, role: str = "human36m", **overrides: Any) -> Any:
 
 
 def network(k: int) -> Any:
-    kinds = {"detector_width": 4, "decoder_width": 4, "edge_scale": 512.0}
+    kinds = {"detector_width": 4, "decoder_width": 4, "edge_start": -4.0, "edge_scale": 512.0}
     return module("autolink").AutoLinkNetwork(k, **kinds)
 
 
@@ -142,9 +143,7 @@ def test_images_of_another_shape_are_resized(data: ImageSet) -> None:
 
 def test_training_moves_alpha_edges_and_both_networks() -> None:
     torch.manual_seed(0)
-    model = module("autolink").AutoLinkNetwork(
-        K, detector_width=4, decoder_width=4, edge_scale=512.0
-    )
+    model = network(K)
     images = torch.rand(4, 3, 32, 32) * 2 - 1
     visible = random_grid_mask(
         4, (32, 32), cells=16, ratio=0.8, generator=torch.Generator().manual_seed(0)
@@ -162,9 +161,7 @@ def test_training_moves_alpha_edges_and_both_networks() -> None:
 
 def test_the_first_edge_map_is_as_faint_as_the_papers() -> None:
     torch.manual_seed(0)
-    model = module("autolink").AutoLinkNetwork(
-        16, detector_width=4, decoder_width=4, edge_scale=512.0
-    )
+    model = network(16)
     edge_weights = model.edge_weights().detach()
     assert float(edge_weights.mean()) == pytest.approx(0.018, abs=0.001)
     drawing = edge_map(torch.rand(1, 16, 2), edge_weights, (128, 128), 5e-4)
@@ -172,9 +169,7 @@ def test_the_first_edge_map_is_as_faint_as_the_papers() -> None:
 
 
 def test_holes_are_mid_grey_and_the_detector_sees_the_whole_image(data: ImageSet) -> None:
-    model = module("autolink").AutoLinkNetwork(
-        K, detector_width=4, decoder_width=4, edge_scale=512.0
-    )
+    model = network(K)
     seen = []
     model.decoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     images = torch.rand(2, 3, 32, 32) * 2 - 1
@@ -186,6 +181,28 @@ def test_holes_are_mid_grey_and_the_detector_sees_the_whole_image(data: ImageSet
     assert torch.equal(seen[0][:, :3, :, :16], images[..., :16])
     assert not seen[0][:, :3, :, 16:].any()
     assert seen[0].shape[1] == 4
+
+
+def test_a_smaller_picture_is_completed_than_the_detector_sees(data: ImageSet) -> None:
+    method = plugin("autolink", image_size=32, completed_size=16)
+    helper = method.helpers(data, n_keypoints=K, context=FitContext())["perceptual"]
+    model = network(K)
+    detected, completed = [], []
+    model.detector.register_forward_pre_hook(lambda _, args: detected.append(args[0]))
+    model.decoder.register_forward_pre_hook(lambda _, args: completed.append(args[0]))
+    drawing = Data(
+        data, resized(data.images, 32), {"perceptual": helper}, "cpu",
+        batch_size=len(data), flip=False, seed=0, steps=1,
+    )  # fmt: skip
+    batch = drawing.batch(0)
+    images = batch.images
+    method.mask_ratio = 0.0
+    loss = method.loss(model, batch)
+    means = images.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
+    assert detected[0].shape[2:] == (32, 32)
+    torch.testing.assert_close(completed[0][:, :3], means)
+    found = model.decoder(completed[0])
+    assert loss.item() == pytest.approx(helper.network(found, helper.network.wanted(means)).item())
 
 
 def test_overrides_win_and_unknown_ones_are_named() -> None:
@@ -279,6 +296,9 @@ def test_a_teacher_that_does_not_fit_is_refused(data: ImageSet) -> None:
     ("overrides", "message"),
     [
         ({"image_size": 40}, "multiple of 16"),
+        ({"completed_size": 24}, "completed_size must be 0 or a multiple of 16"),
+        ({"decay": "linear"}, "decay must be one of"),
+        ({"warm_up": -1}, "warm_up"),
         ({"detector_width": 0}, "detector_width"),
         ({"decoder_width": 0}, "decoder_width"),
         ({"thickness": 0.0}, "thickness"),
