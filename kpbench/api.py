@@ -83,8 +83,6 @@ class MethodBase(ABC):
         recipes: parameters by recipe; what a recipe does not name is the dataclass's default, which
             is the paper's value, so that `paper` need not be named. A method that names no recipe
             has the same values in all.
-        reasons: why a recipe has another value than the paper, by the parameter's name; the boards
-            say so.
     """
 
     name: ClassVar[str]
@@ -97,7 +95,6 @@ class MethodBase(ABC):
     paper: ClassVar[str] = ""
     reference: ClassVar[Reference] = ""
     recipes: ClassVar[Mapping[Recipe, Mapping[str, Any]]] = {}
-    reasons: ClassVar[Mapping[str, str]] = {}
 
     def configured(self, *, role: str, recipe: Recipe, overrides: Mapping[str, Any]) -> Self:
         """Return a new method with the recipe's values, then `overrides`; `role` changes nothing.

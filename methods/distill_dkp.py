@@ -21,14 +21,6 @@ from .depth_teacher import RECIPES
 LAYERS = {"output": "logits", "transposed_conv": "transposed_conv", "resnet": "resnet"}
 """Distill-DKP's names of the layers, and the fields of `Detection`."""
 
-QUICK_GAMMA = 10
-"""By which `quick` multiplies the paper's gamma. With the paper's own the student hardly differed
-from AutoLink (9.39 % and 9.43 % on validation images, one seed)."""
-REASONS = {
-    "gamma": f"{QUICK_GAMMA} times the paper's, since the perceptual loss is larger than VGG16's "
-    "and there are few steps to follow the teacher"
-}
-
 
 @dataclass
 class DistillDKP(AutoLink):
@@ -53,7 +45,6 @@ class DistillDKP(AutoLink):
     depends_on = "depth_teacher"
     paper = "Distill-DKP, arXiv:2410.14700"
     recipes = RECIPES
-    reasons = REASONS
 
     weight_decay: float = 0.0
     lambda_: float = 1.0
@@ -64,8 +55,7 @@ class DistillDKP(AutoLink):
     def prescribed(cls, recipe: Recipe, role: str) -> dict[str, Any]:
         """Return AutoLink's parameters, and gamma of Distill-DKP section 4.2."""
         gamma = 0.4 if role == "taichi" else 0.1
-        times = QUICK_GAMMA if recipe == "quick" else 1
-        return {**super().prescribed(recipe, role), "gamma": times * gamma}
+        return {**super().prescribed(recipe, role), "gamma": gamma}
 
     def check(self, n_keypoints: int) -> None:
         """Reject parameters with which the networks cannot be built, and unknown layers.

@@ -11,7 +11,7 @@ from kpbench.boards.pages.markdown import interval, number, table
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.row import Row
 from kpbench.scoring.statistics.compare import PairedDifference
-from kpbench.studies.plan import LAYERS, RECIPE_GAMMA, STUDENT, TEACHER, effective
+from kpbench.studies.plan import LAYERS, STUDENT, TEACHER
 from kpbench.studies.results import Studied
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _AUTOLINK, _TEACHER = "AutoLink", "depth teacher (reads depth)"
 _EXPLAIN = """\
 Each cell is the score of Distill-DKP, and in brackets the 95 % interval of its difference from
 AutoLink of the same seeds on the same images. Where there is no difference, one such interval in
-twenty excludes 0 by chance; nothing corrects for their number. γ is the paper's{factor}.
+twenty excludes 0 by chance; nothing corrects for their number. γ is the paper's.
 """
 
 
@@ -119,9 +119,7 @@ def figure_section(group: Sequence[Studied], file: str) -> list[str]:
     with_figure = [found for found in group if found.figure is not None]
     if not with_figure:
         return []
-    factor = RECIPE_GAMMA.get(group[0].recipe, 1)
-    text = _EXPLAIN.format(factor="" if factor == 1 else ", in brackets what was trained with")
-    lines = ["### Figure 3: which layer, and how much", "", *text.splitlines(), ""]
+    lines = ["### Figure 3: which layer, and how much", "", *_EXPLAIN.splitlines(), ""]
     if panels_of(group):
         lines += [f"![Score by layer and weight of the distillation loss]({file})", ""]
     for found in with_figure:
@@ -142,9 +140,7 @@ def _grid(found: Studied) -> list[str]:
         row = board.row(name)
         value = number(_mean(row, evaluator))
         cells.append([f"{name} alone", value, *([""] * (len(dataset.gammas) - 1))])
-    factor = RECIPE_GAMMA.get(found.recipe, 1)
-    head = [f"γ = {g:g}" + (f" ({effective(g, found.recipe):g})" if factor != 1 else "")
-            for g in dataset.gammas]  # fmt: skip
+    head = [f"γ = {g:g}" for g in dataset.gammas]
     seeds = ", ".join(map(str, board.seeds))
     what = f": {panel.axis}" if panel is not None else ""
     return [
@@ -208,22 +204,17 @@ def _layers(
     )
 
 
-def plot(panels: Sequence[Panel], factor: int) -> Plot:
-    """Return the plot of the panels.
-
-    Args:
-        panels: of one recipe and device class.
-        factor: what a recipe trains with, over the paper's gamma.
-    """
-    data = {"panels": [asdict(panel) for panel in panels], "factor": factor, "drawing": 1}
-    return Plot(data, lambda figure: _draw(figure, panels, factor))
+def plot(panels: Sequence[Panel]) -> Plot:
+    """Return the plot of the panels, of one recipe and device class."""
+    data = {"panels": [asdict(panel) for panel in panels], "drawing": 2}
+    return Plot(data, lambda figure: _draw(figure, panels))
 
 
-def _draw(figure: Figure, panels: Sequence[Panel], factor: int) -> None:
+def _draw(figure: Figure, panels: Sequence[Panel]) -> None:
     figure.set_size_inches(max(6.6, 4.6 * len(panels)), 4.8)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
-        _draw_panel(axis, panel, factor)
+        _draw_panel(axis, panel)
     named = {
         label: handle
         for axis in axes
@@ -242,7 +233,7 @@ def _draw(figure: Figure, panels: Sequence[Panel], factor: int) -> None:
     )
 
 
-def _draw_panel(axis: Axes, panel: Panel, factor: int) -> None:
+def _draw_panel(axis: Axes, panel: Panel) -> None:
     step = 0.012 * (panel.gammas[-1] - panel.gammas[0])
     for i, layer in enumerate(LAYERS):
         points = [point for point in panel.points if point.layer == layer]
@@ -264,8 +255,7 @@ def _draw_panel(axis: Axes, panel: Panel, factor: int) -> None:
     if panel.teacher is not None:
         axis.axhline(panel.teacher, color="0.45", linestyle=":", linewidth=1.6, label=_TEACHER)
     axis.set_xticks(panel.gammas, [f"{g:g}" for g in panel.gammas])
-    times = "" if factor == 1 else f" (trained with {factor}γ)"
-    axis.set_xlabel(f"the paper's distillation weight γ{times}")
+    axis.set_xlabel("the paper's distillation weight γ")
     axis.set_ylabel(panel.axis)
     seeds = f"{len(panel.seeds)} seed" + ("s" if len(panel.seeds) > 1 else "")
     axis.set_title(f"{panel.protocol} (role of {panel.title}), {seeds}", fontsize=9.5)

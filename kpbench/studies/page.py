@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
@@ -20,16 +19,13 @@ from kpbench.boards.pages.markdown import (
 )
 from kpbench.boards.pages.plots import Plot
 from kpbench.boards.row import Row
-from kpbench.errors import KpbenchError
 from kpbench.records.published import PublishedNumber
-from kpbench.registry import load_method
 from kpbench.studies.figure import figure_section, panels_of, plot
 from kpbench.studies.plan import (
     BOTH,
     DATASETS,
     FLOOR,
     METHODS,
-    RECIPE_GAMMA,
     STUDENT,
     TEACHER,
     DataSet,
@@ -113,7 +109,7 @@ def plots(studied: Sequence[Studied]) -> dict[str, Plot]:
     found = {}
     for (recipe, device), group in _by_run(studied):
         if panels := panels_of(group):
-            found[figure_name(recipe, device)] = plot(panels, RECIPE_GAMMA.get(group[0].recipe, 1))
+            found[figure_name(recipe, device)] = plot(panels)
     return found
 
 
@@ -132,24 +128,14 @@ def _training(group: Sequence[Studied]) -> list[str]:
     board = group[0].table or group[0].figure
     assert board is not None
     params = board.rows[0].records[0].identity.params
-    factor = RECIPE_GAMMA.get(group[0].recipe, 1)
     own = {name: params.get(name, MISSING) for name in _TRAINING}
     text = (
         f"Trained with {own['steps']} steps of {own['batch_size']} images of {own['image_size']} x "
         f"{own['image_size']} pixels, the perceptual loss on `{own['backbone']}`, and "
-        + ("" if factor == 1 else f"{factor} times ")
-        + "the paper's γ. The paper: 20 000 steps of 64 images of 128 x 128 pixels, VGG16, γ = 0.1 "
-        "(Taichi: 0.4)." + ("" if factor == 1 else _reason())
+        "the paper's γ. The paper: 20 000 steps of 64 images of 128 x 128 pixels, VGG16, γ = 0.1 "
+        "(Taichi: 0.4)."
     )
     return [*wrap(text, 100), ""]
-
-
-def _reason() -> str:
-    """Return a sentence on why γ is not the paper's, as the method says, if it is there to say."""
-    with suppress(KpbenchError):
-        reason = getattr(load_method(BOTH), "reasons", {}).get("gamma")
-        return f" γ is {reason}." if reason else ""
-    return ""
 
 
 def _shown(name: str) -> list[DataSet]:

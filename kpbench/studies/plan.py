@@ -7,11 +7,10 @@ is trained twice, and a study that was interrupted goes on where it stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from kpbench.api import Recipe
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.records.record import Identity, data_of
 from kpbench.registry import on_boards, place_of
@@ -26,9 +25,6 @@ FLOOR = "mean_shape"
 """What every method has to beat: it sees no image."""
 LAYERS = ("output", "transposed_conv", "resnet")
 """Figure 3's lines; the first is the published choice."""
-RECIPE_GAMMA: Mapping[Recipe, int] = {"quick": 10}
-"""A recipe trains with this times the paper's gamma, the others with the paper's own (a test
-compares it with the recipes)."""
 _STUDIED = ("layer", "gamma", "lambda_", "weight_decay")
 """In which methods may differ; weights decay in AutoLink's code, and not in Distill-DKP's paper."""
 _WIDE = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -45,7 +41,7 @@ class DataSet:
         title: the data set's name in the paper.
         gamma: the published weight of the distillation loss (section 4.2).
         gammas: Figure 3's axis: five values in the range of section 4.4; none where the data set
-            is in Table 1 alone. All gammas are the paper's, before `RECIPE_GAMMA`.
+            is in Table 1 alone.
     """
 
     protocol: str
@@ -138,18 +134,8 @@ def _figure_cells(
     for seed in seeds:
         for dataset in datasets:
             for layer, gamma in dataset.points[1:]:
-                own = {"layer": layer, "gamma": effective(gamma, settings.recipe)}
+                own = {"layer": layer, "gamma": gamma}
                 yield Cell(BOTH, dataset.protocol, seed), replace(settings, overrides={BOTH: own})
-
-
-def effective(gamma: float, recipe: Recipe) -> float:
-    """Return what a recipe trains with for one of the paper's gammas.
-
-    Example:
-        >>> effective(0.07, "quick"), effective(0.07, "paper")
-        (0.7, 0.07)
-    """
-    return round(gamma * RECIPE_GAMMA.get(recipe, 1), 9)
 
 
 def point_of(who: Identity) -> tuple[str, float] | None:
@@ -158,7 +144,7 @@ def point_of(who: Identity) -> tuple[str, float] | None:
     if dataset is None or who.method != BOTH or who.params.get("lambda_") != 1:
         return None
     for layer, gamma in dataset.points:
-        own = {"layer": layer, "gamma": effective(gamma, who.recipe)}
+        own = {"layer": layer, "gamma": gamma}
         if own == {name: who.params.get(name) for name in own}:
             return layer, gamma
     return None

@@ -14,7 +14,7 @@ from kpbench.records.record import Artifact, Failure, Identity, Record
 from kpbench.scoring.evaluators import Evaluation
 from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.per_image import save_scores
-from kpbench.studies.plan import BOTH, DATASETS, STUDENT, TEACHER, effective
+from kpbench.studies.plan import BOTH, DATASETS, STUDENT, TEACHER
 
 IMAGES = 60
 
@@ -81,7 +81,7 @@ def _identity(
     if method in (STUDENT, TEACHER):
         return Identity(method=method, params=shared, **plain)
     layer, gamma = point or DATASETS[protocol].points[0]
-    own = {"lambda_": 1.0, "layer": layer, "gamma": effective(gamma, recipe)}
+    own = {"lambda_": 1.0, "layer": layer, "gamma": gamma}
     teacher = Identity(method=TEACHER, params=shared, **plain)
     return Identity(method=BOTH, params={**shared, **own}, dependency=teacher, **plain)
 

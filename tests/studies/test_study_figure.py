@@ -29,9 +29,9 @@ def panel(points: tuple[Point, ...] = POINTS, **changes: Any) -> Panel:
                  **known)  # fmt: skip
 
 
-def drawn(found: Panel, factor: int = 10) -> Axes:
+def drawn(found: Panel) -> Axes:
     figure = Figure()
-    plot([found], factor).draw(figure)
+    plot([found]).draw(figure)
     [axis] = figure.axes
     return axis
 
@@ -73,7 +73,7 @@ def test_references_are_lines_and_titles_say_what_is_shown() -> None:
     assert levels(axis) == {"AutoLink": AUTOLINK, "depth teacher (reads depth)": TEACHER}
     assert axis.get_title() == "people_taichi (role of Taichi), 2 seeds"
     assert axis.get_ylabel() == "error (px), lower is better"
-    assert "10γ" in axis.get_xlabel() and "10" not in drawn(panel(), factor=1).get_xlabel()
+    assert "γ" in axis.get_xlabel()
 
 
 def test_without_the_references_there_are_points_alone() -> None:

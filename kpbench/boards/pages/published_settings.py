@@ -14,8 +14,7 @@ from kpbench.registry import configured_method, load_protocol
 def settings_section(board: Board) -> list[str]:
     """Return a line for each row with other parameters than published; nothing without one.
 
-    A method's reason, where it gives one (`kpbench.api.MethodBase.reasons`), stands beside the
-    value. References were not published, and what a missing plugin published is not known.
+    References were not published, and what a missing plugin published is not known.
     """
     lines = []
     for row in board.rows:
@@ -41,9 +40,8 @@ def changed_settings(who: Identity) -> list[str]:
         who.method, role=load_protocol(who.protocol).role, recipe="paper", overrides={}
     )
     published = method.params() if method.paper else {}
-    reasons = getattr(method, "reasons", {})
     found = [
-        f"{name} {_shown(own)} ({_shown(published[name])}{_because(reasons.get(name))})"
+        f"{name} {_shown(own)} ({_shown(published[name])})"
         for name, own in who.params.items()
         if name in published and own != published[name]
     ]
@@ -56,7 +54,3 @@ def changed_settings(who: Identity) -> list[str]:
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _because(reason: str | None) -> str:
-    return f": {reason}" if reason else ""
