@@ -34,7 +34,7 @@ def angle(rotation: Array) -> Array:
 def heading(root: Array) -> Array:
     """Return the angle from -y to where roots (..., 3, 3) look, seen from above."""
     x, y, _ = np.moveaxis(-root[..., 1], -1, 0)
-    return np.arctan2(x, -y)
+    return np.asarray(np.arctan2(x, -y))
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_root_and_path_are_the_recordings_turned_alike(only: Any) -> None:
             ways.append(
                 np.column_stack([first.T @ second, first.T @ np.diff(one.position, axis=0)[0]])
             )
-        np.testing.assert_allclose(*ways, atol=1e-6)
+        np.testing.assert_allclose(ways[0], ways[1], atol=1e-6)
         assert heading(found.local["root"][0]) == pytest.approx(0, abs=1e-6)
         turned.append(float(heading(recorded.local["root"][0])))
         ahead = -np.diff(found.position, axis=0)[0, 1]
