@@ -42,8 +42,8 @@ class PeopleProtocol:
     """A protocol on rendered people; satisfies `api.EvaluationProtocol`.
 
     Discovery and regression use the same training images, as AutoLink's protocols do. Test people,
-    clothes, textures and motion clips occur in no other split; validation people and textures are
-    its own too, its motion clips are those of training.
+    clothes, textures and motion clips occur in no other split (the laboratory is one for all);
+    validation people and textures are its own too, its motion clips are those of training.
 
     Attributes:
         name: of the protocol, as its module.

@@ -7,8 +7,9 @@ from .evaluators import EVALUATORS, FURTHER
 DATASET = Dataset(
     name="people",
     title="Rendered people",
-    about="People of all shapes in 20 clips of motion capture, with exact depth, masks and 32 "
-    "joints in 2-D and 3-D; rendered on this machine when a run needs them.",
+    about="People of all shapes, whose poses are put together from 11 clips of motion capture, "
+    "with exact depth, masks and 32 joints in 2-D and 3-D; rendered on this machine when a run "
+    "needs them.",
     licence="Apache-2.0; NOTICE names the works that body and motion are derived from",
     source="comes with kpbench",
     evaluators=EVALUATORS,

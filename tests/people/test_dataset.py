@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from kpbench.errors import CacheError, StorageError
 from kpbench.people import dataset, parallel
 from kpbench.people.dataset import MANIFEST, RenderedSet, load
 from kpbench.people.picture.render import CHUNK, Chunk
-from kpbench.people.scene.sampler import PeopleSettings
+from kpbench.people.scene.sampler import Framing, PeopleSettings
 
-WANTED = RenderedSet(PeopleSettings("grey"), "test", 40, 16)
+from .settings import GREY
+
+WANTED = RenderedSet(GREY, "test", 40, 16)
 """40 images: 3 chunks, the last of them half needed."""
 
 
@@ -48,6 +51,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 landmarks=rng.random((CHUNK, 32, 2), np.float32),
                 joints=rng.random((CHUNK, 32, 3), np.float32),
                 visible=rng.random((CHUNK, 32)) > 0.5,
+                occluded=rng.random((CHUNK, 32)) > 0.5,
                 groups=item,
             )
 
@@ -72,6 +76,7 @@ def test_real_images_are_made_once_and_read_only_afterwards(cache: Path) -> None
         "landmarks": ("float32", (40, 32, 2)),
         "joints": ("float32", (40, 32, 3)),
         "visible": ("bool", (40, 32)),
+        "occluded": ("bool", (40, 32)),
         "groups": ("int64", (40,)),
     }
     for array in arrays.values():
@@ -183,7 +188,7 @@ def test_two_at_once_do_not_disturb_each_other(cache: Path, rendered: list[int])
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: load(WANTED), range(4)))
     assert all(equal(result, results[0]) for result in results)
-    assert sorted(p.suffix for p in WANTED.folder.iterdir()) == [".json"] + [".npy"] * 7
+    assert sorted(p.suffix for p in WANTED.folder.iterdir()) == [".json"] + [".npy"] * 8
 
 
 def test_a_set_that_another_process_finishes_meanwhile_is_used(
@@ -198,16 +203,30 @@ def test_a_set_that_another_process_finishes_meanwhile_is_used(
 
 
 def test_every_setting_changes_the_folder() -> None:
+    framing = GREY.framing
+    settings = [
+        replace(GREY, background="rooms"),
+        replace(GREY, acting="fashion"),
+        replace(GREY, framing=replace(framing, fill=(0.7, 0.9))),
+        replace(GREY, framing=replace(framing, wander=(0.0, 0.0))),
+        replace(GREY, framing=replace(framing, facing=20.0)),
+        replace(GREY, framing=replace(framing, elevation=(0.0, 15.0))),
+        replace(GREY, framing=replace(framing, field_of_view=(30.0, 50.0))),
+        replace(GREY, occluders=0.5),
+        replace(GREY, aperture=(0.0, 0.03)),
+        replace(GREY, seed=1),
+    ]
+    assert {field.name for field in fields(PeopleSettings)} == {
+        "background", "acting", "framing", "occluders", "aperture", "seed"
+    }, "a new setting: vary it above"  # fmt: skip
+    assert len(fields(Framing)) == 5
     others = [
-        RenderedSet(PeopleSettings("room"), "test", 40, 16),
-        RenderedSet(PeopleSettings("grey", upright=True), "test", 40, 16),
-        RenderedSet(PeopleSettings("grey", occluders=0.5), "test", 40, 16),
-        RenderedSet(PeopleSettings("grey", seed=1), "test", 40, 16),
-        RenderedSet(PeopleSettings("grey"), "train", 40, 16),
-        RenderedSet(PeopleSettings("grey"), "test", 41, 16),
-        RenderedSet(PeopleSettings("grey"), "test", 40, 17),
-        RenderedSet(PeopleSettings("grey"), "test", 40, 16, "cuda"),
-        RenderedSet(PeopleSettings("grey"), "test", 40, 16, "cpu", 1),
+        *(RenderedSet(changed, "test", 40, 16) for changed in settings),
+        RenderedSet(GREY, "train", 40, 16),
+        RenderedSet(GREY, "test", 41, 16),
+        RenderedSet(GREY, "test", 40, 17),
+        RenderedSet(GREY, "test", 40, 16, "cuda"),
+        RenderedSet(GREY, "test", 40, 16, "cpu", 1),
     ]
     folders = {one.folder for one in [WANTED, *others]}
     assert len(folders) == len(others) + 1
@@ -217,8 +236,9 @@ def test_importing_and_fingerprinting_load_no_torch() -> None:
     code = (
         "import sys; from kpbench.people.protocol import PeopleProtocol;"
         "from kpbench.people.dataset import RenderedSet;"
-        "from kpbench.people.scene.sampler import PeopleSettings;"
-        "RenderedSet(PeopleSettings('room'), 'test', 4, 16).fingerprint();"
+        "from kpbench.people.scene.sampler import Framing, PeopleSettings;"
+        "framing = Framing((0.8, 0.9), (0.0, 0.0));"
+        "RenderedSet(PeopleSettings('rooms', 'everyday', framing), 'test', 4, 16).fingerprint();"
         "print('torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from kpbench.people.body.assets import load_body, load_clips
-from kpbench.people.body.motion import TEST_CLIPS, TRAIN_CLIPS, UPRIGHT_CLIPS, Motion, motion
+from kpbench.people.body.assets import load_body
+from kpbench.people.body.motion import Motion, motion
 from kpbench.people.body.pose import bone_rotations
 from kpbench.people.body.rotations import (
     fraction,
@@ -31,9 +32,11 @@ from kpbench.people.body.skeleton import (
     joint_indices,
     swap_permutation,
 )
+from kpbench.people.protocol import PeopleProtocol
 from kpbench.people.scene.camera import Camera, axes_looking_along, framing_camera
-from kpbench.people.scene.sampler import PeopleSettings, sample_scene
+from kpbench.people.scene.sampler import sample_scene
 from kpbench.people.scene.stage import set_stage
+from kpbench.registry import load_protocol
 
 CPU = torch.device("cpu")
 finite = st.floats(-1.7, 1.7)
@@ -90,21 +93,6 @@ def test_edges_form_one_tree_over_the_first_17_joints() -> None:
         assert a in reached and b not in reached
         reached.add(b)
     assert reached == set(range(17)) and JOINTS[:17] == HUMAN36M_17 and len(JOINTS) == 32
-
-
-def test_clips_are_split_without_overlap_and_all_are_used() -> None:
-    assert not set(TRAIN_CLIPS) & set(TEST_CLIPS)
-    assert set(TRAIN_CLIPS) | set(TEST_CLIPS) == set(load_clips())
-    assert sum(len(clip) for clip in load_clips().values()) == 1810
-    for split in (TRAIN_CLIPS, TEST_CLIPS):
-        assert len(set(split) & set(UPRIGHT_CLIPS)) >= 5 and set(split) - set(UPRIGHT_CLIPS)
-
-
-def test_upright_clips_are_those_with_an_upright_trunk() -> None:
-    upright = {
-        c for c in load_clips() if (motion(c, False).local["root"][:, 2, 2] > 0.75).mean() > 0.9
-    }
-    assert upright == set(UPRIGHT_CLIPS)
 
 
 def pose_of(found: Motion, model: BodyModel, twist: list[float]) -> tuple[torch.Tensor, RestBody]:
@@ -261,15 +249,60 @@ def test_framing_fills_the_image_as_asked_and_keeps_up_up() -> None:
     assert (ends[:, 1, 1] < ends[:, 0, 1]).all()
 
 
-@pytest.mark.parametrize("upright", [True, False])
-def test_every_joint_of_both_moments_is_inside_the_frame(model: BodyModel, upright: bool) -> None:
+@pytest.mark.parametrize("name", ["plain", "background", "rooms", "fashion", "taichi"])
+def test_every_joint_of_both_moments_is_inside_the_frame(model: BodyModel, name: str) -> None:
+    protocol = load_protocol(f"people_{name}")
+    assert isinstance(protocol, PeopleProtocol)
     for split in ("train", "test"):
-        scenes = [sample_scene(PeopleSettings("grey", upright), split, i) for i in range(64)]
+        scenes = [sample_scene(protocol.settings, split, i) for i in range(64)]
         stage = set_stage(scenes, model, CPU)
         for moment in stage.moments:
             xy = stage.camera.project(moment.joints)[..., :2]
-            assert float(xy.min()) > 0 and float(xy.max()) < 1
+            assert float(xy.min()) > -1e-6 and float(xy.max()) < 1 + 1e-6
             torch.testing.assert_close(
                 moment.surface[..., 2].amin(1), torch.zeros(64), atol=1e-5, rtol=0
             )
-        assert {scene.clip for scene in scenes} <= set(PeopleSettings("grey", upright).clips(split))
+
+
+def test_what_would_leave_the_frame_is_moved_no_further_than_its_border() -> None:
+    points = torch.as_tensor(
+        np.random.default_rng(3).uniform([-0.4, -0.3, 0], [0.4, 0.3, 1.7], (1, 200, 3))
+    ).float()
+    camera = framing_camera(
+        points,
+        azimuth=torch.zeros(1),
+        elevation=torch.zeros(1),
+        roll=torch.zeros(1),
+        field_of_view=torch.full((1,), 0.7),
+        fill=torch.tensor([0.9]),
+        offset=torch.tensor([[0.02, -0.3]]),
+    )
+    xy = camera.project(points)[0, :, :2]
+    assert float(xy[:, 1].min()) == pytest.approx(0, abs=1e-5)
+    assert float(xy[:, 1].max()) == pytest.approx(0.9, abs=1e-5)
+    assert float(xy[:, 0].min() + xy[:, 0].max()) / 2 == pytest.approx(0.52, abs=1e-5)
+
+
+@pytest.mark.parametrize("position", [(3.0, 1.0, 1.6), (-0.5, -4.0, 0.8)])
+def test_a_camera_that_stands_somewhere_frames_people_beside_its_axis(
+    position: tuple[float, float, float],
+) -> None:
+    """As a crop: the camera keeps its place and axes, only focal length and centre follow."""
+    rng = np.random.default_rng(4)
+    points = torch.as_tensor(rng.uniform([-0.4, -0.3, 0], [0.4, 0.3, 1.7], (1, 200, 3))).float()
+    camera = framing_camera(
+        points,
+        azimuth=torch.tensor([math.atan2(position[1], position[0]) + 0.3]),
+        elevation=torch.tensor([0.1]),
+        roll=torch.zeros(1),
+        field_of_view=torch.full((1,), 9.0),
+        fill=torch.tensor([0.8]),
+        offset=torch.zeros(1, 2),
+        position=torch.tensor([position]),
+    )
+    assert camera.position[0].tolist() == pytest.approx(position)
+    xy = camera.project(points)[0, :, :2]
+    low, high = xy.amin(0), xy.amax(0)
+    assert float((high - low).max()) == pytest.approx(0.8, abs=1e-5)
+    torch.testing.assert_close((high + low) / 2, torch.full((2,), 0.5), atol=1e-5, rtol=0)
+    assert not 0.2 < float(camera.centre[0, 0]) < 0.8, "the optical axis passes beside the person"

@@ -20,6 +20,8 @@ from kpbench.people.protocol import PeopleProtocol
 from kpbench.people.scene.sampler import PeopleSettings
 from kpbench.registry import load_protocol
 
+from .settings import CROWDED, GREY, LABORATORY, LIGHT, SNAPSHOTS
+
 Run = Callable[..., tuple[int, str]]
 CPU = torch.device("cpu")
 
@@ -43,10 +45,11 @@ def bytes_of(chunk: Chunk) -> list[bytes]:
 @pytest.mark.parametrize(
     ("settings", "moment"),
     [
-        (PeopleSettings("room", occluders=1.0), 0),
-        (PeopleSettings("room", occluders=1.0), 1),
-        (PeopleSettings("room", upright=True, studio=True), 0),
-        (PeopleSettings("light"), 1),
+        (CROWDED, 0),
+        (CROWDED, 1),
+        (SNAPSHOTS, 0),
+        (LABORATORY, 0),
+        (LIGHT, 1),
     ],
 )
 def test_images_rendered_together_are_those_rendered_alone(
@@ -65,7 +68,7 @@ def test_images_rendered_together_are_those_rendered_alone(
 
 
 def test_chunks_come_in_order_however_they_are_grouped(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = RenderedSet(PeopleSettings("grey"), "test", 5 * CHUNK, 16)
+    wanted = RenderedSet(GREY, "test", 5 * CHUNK, 16)
     alone = [bytes_of(c) for c in parallel.render_chunks(wanted, [4, 0, 3, 1, 2], workers=2)]
     monkeypatch.setitem(render.SAMPLES_AT_ONCE, "cpu", 2 * CHUNK * 48**2)
     asked = []
@@ -85,7 +88,7 @@ def test_chunks_come_in_order_however_they_are_grouped(monkeypatch: pytest.Monke
 def test_rendering_needs_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS and Windows."""
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    [chunk] = parallel.render_chunks(RenderedSet(PeopleSettings("grey"), "test", CHUNK, 16), [0])
+    [chunk] = parallel.render_chunks(RenderedSet(GREY, "test", CHUNK, 16), [0])
     assert len(chunk.images) == CHUNK
 
 
@@ -141,7 +144,7 @@ def test_a_protocol_that_makes_its_data_when_loaded_has_nothing_to_prepare(
 def test_only_what_was_missing_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KPBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(dataset, "SHARD_CHUNKS", 1)
-    wanted = RenderedSet(PeopleSettings("grey"), "test", 40, 16)
+    wanted = RenderedSet(GREY, "test", 40, 16)
 
     def kill(done: int, total: int, text: str) -> None:
         if done >= 32:

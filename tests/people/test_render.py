@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from kpbench.people.picture.lighting import ShadowMap
 from kpbench.people.picture.render import CHUNK, GAMMA, VISIBLE_WITHIN, Chunk, Renderer
 from kpbench.people.scene.sampler import PeopleSettings, Split
 
+from .settings import CROWDED, GREY, LIGHT, ROOMS
+
 CPU = torch.device("cpu")
 WIDE = np.ones((7, 7), bool)
 """Three pixels: a finger thinner than a pixel tints pixels that are not in the mask."""
-ROOM, GREY = PeopleSettings("room"), PeopleSettings("grey")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def digest(*chunks: Chunk) -> str:
 
 @pytest.fixture(scope="module")
 def room() -> Chunk:
-    return chunk(ROOM, pixels=48)
+    return chunk(ROOMS, pixels=48)
 
 
 @pytest.fixture(scope="module")
@@ -146,34 +147,33 @@ def test_the_same_people_stand_in_rooms_and_before_grey(grey: Chunk, room: Chunk
 
 
 def test_a_light_background_has_a_tint_of_its_own_for_every_image() -> None:
-    found = chunk(PeopleSettings("light", upright=True))
+    found = chunk(LIGHT)
     corners = found.images[:, 0, 0]
     assert (corners >= 190).all() and len(np.unique(corners, axis=0)) == CHUNK
 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_nobody_is_nearly_hidden(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    crowded = PeopleSettings("room", occluders=1.0)
     alone = chunk(GREY, number).mask.sum((1, 2))
 
     def shares() -> Array:
-        return np.asarray(chunk(crowded, number).mask.sum((1, 2)) / alone)
+        return np.asarray(chunk(CROWDED, number).mask.sum((1, 2)) / alone)
 
     accepted = shares()
     assert accepted.min() > pictures.LEAST_VISIBLE - 0.05  # counted in samples, checked in pixels
     assert accepted.min() < 0.95, "something does stand before somebody"
-    assert digest(chunk(crowded, number)) == digest(chunk(crowded, number))
+    assert digest(chunk(CROWDED, number)) == digest(chunk(CROWDED, number))
     monkeypatch.setattr(pictures, "LEAST_VISIBLE", 0.0)
     assert shares().min() < 0.4, "without the rule somebody would be hidden"
 
 
 def test_a_room_that_keeps_hiding_its_person_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "LEAST_VISIBLE", 1.1)
-    found = chunk(PeopleSettings("room", occluders=1.0))
+    found = chunk(CROWDED)
     assert (found.mask == chunk(GREY).mask).all()
 
 
-@pytest.mark.parametrize("settings", [GREY, ROOM])
+@pytest.mark.parametrize("settings", [GREY, ROOMS])
 def test_both_frames_of_a_pair_share_one_camera(
     settings: PeopleSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,16 +193,16 @@ def test_both_frames_of_a_pair_share_one_camera(
 
 
 def test_equal_bytes_again_and_in_any_order(room: Chunk) -> None:
-    renderer = Renderer(ROOM, "train", 48, CPU)
+    renderer = Renderer(ROOMS, "train", 48, CPU)
     last, first = renderer.chunk(3), renderer.chunk(0)
     assert digest(first) == digest(room)
     torch.set_num_threads(2)
-    assert digest(Renderer(ROOM, "train", 48, CPU).chunk(3)) == digest(last)
+    assert digest(Renderer(ROOMS, "train", 48, CPU).chunk(3)) == digest(last)
     assert digest(first) != digest(last)
 
 
 def test_equal_bytes_with_one_worker_and_two() -> None:
-    wanted = RenderedSet(PeopleSettings("room", occluders=0.5), "test", 40, 24)
+    wanted = RenderedSet(replace(ROOMS, occluders=0.5), "test", 40, 24)
     one = list(render_chunks(wanted, [0, 1, 2], workers=1))
     two = list(render_chunks(wanted, [0, 1, 2], workers=2))
     assert [digest(c) for c in one] == [digest(c) for c in two]

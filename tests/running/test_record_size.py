@@ -34,7 +34,7 @@ def made_up(protocol: PeopleProtocol, n: int, seed: int) -> Labelled:
     rng = np.random.default_rng(seed)
     size = (n, len(protocol.landmarks))
     seen: Array = np.ones(size, bool)
-    if protocol.labels_only_if_visible:
+    if protocol.labels == "found":
         seen = rng.random(size) < SEEN
     joints = rng.uniform(0.1, 0.9, (*size, 2)) * seen[..., None]
     images = rng.integers(0, 255, (n, 32, 32, 3), dtype=np.uint8)

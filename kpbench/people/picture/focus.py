@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from itertools import zip_longest
+
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, pad
+from torch.nn.functional import pad
 
 LEVELS = 3
 """Blurred copies that the picture is put together from, besides the sharp one."""
@@ -49,13 +52,27 @@ def defocused(colour: Tensor, diameter: Tensor) -> Tensor:
 
 
 def _blurred(colour: Tensor, spread: Tensor) -> Tensor:
-    """Blur (3, B, S, S) by Gaussians of (B,) standard deviations, with replicated borders."""
-    radius = int(torch.ceil(3 * spread.max()).clamp(min=1))
-    steps = torch.arange(-radius, radius + 1, device=colour.device, dtype=colour.dtype)
-    kernel = torch.exp(-(steps**2) / (2 * spread.clamp(min=1e-3)[:, None] ** 2))
-    kernel = (kernel / kernel.sum(1, keepdim=True))[:, None]
-    for _ in range(2):  # rows, then columns
-        rows = colour.permute(0, 2, 1, 3).flatten(0, 1)  # (3 S, B, S)
-        blurred = conv1d(pad(rows, (radius, radius), mode="replicate"), kernel, groups=len(kernel))
-        colour = blurred.view(3, -1, *blurred.shape[1:]).permute(0, 2, 3, 1)
-    return colour.contiguous()
+    """Blur (3, B, S, S) by Gaussians of (B,) standard deviations, with replicated borders.
+
+    The shifted pictures are added one by one. A convolution would round otherwise for every batch
+    (and in half precision on some GPUs), so that a picture would depend on those beside it.
+    """
+    kernels = [_kernel(deviation) for deviation in spread.tolist()]
+    rows = list(zip_longest(*kernels, fillvalue=0.0))  # of the same distance, one a picture
+    weights = torch.tensor(rows, dtype=colour.dtype, device=colour.device)[..., None, None]
+    radius, size = len(weights) - 1, colour.shape[-1]
+    for axis, border in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
+        wide = pad(colour, border, mode="replicate")
+        colour = colour * weights[0]
+        for away in range(1, radius + 1):
+            pair = wide.narrow(axis, radius - away, size) + wide.narrow(axis, radius + away, size)
+            colour += pair.mul_(weights[away])
+    return colour
+
+
+def _kernel(deviation: float) -> list[float]:
+    """Return the weights of a Gaussian at distances 0, 1, ... up to three deviations."""
+    variance = max(deviation, 1e-3) ** 2
+    half = [math.exp(-(away**2) / (2 * variance)) for away in range(math.ceil(3 * deviation) + 1)]
+    total = math.fsum([*half, *half[1:]])
+    return [weight / total for weight in half]

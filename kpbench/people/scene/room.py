@@ -18,6 +18,8 @@ from kpbench.people.scene.sampler import Room
 
 MARGIN = 0.3
 """Metres by which a room is larger than whatever must be in it: the camera and the person."""
+HANGING = 0.05
+"""Metres: what is thinner hangs on a wall, and never stands before a person."""
 _NEAR = 0.05
 _BOX_REPEATS = 1.1
 _CORRIDOR = 0.75
@@ -97,7 +99,9 @@ def place_boxes(rooms: Sequence[Room], camera: Camera, extent: Tensor) -> Boxes:
     centre, half = floats([r.centres for r in rooms]), floats([r.halves for r in rooms])
     yaw = floats([np.array([r.yaw, *r.yaws]) for r in rooms])
     occluding = torch.tensor([r.occluding for r in rooms], device=device)
-    hidden = _before_the_person(centre, half, camera.position) & ~occluding[:, None]
+    hanging = half.amin(-1) < HANGING  # whose wall may have been moved away
+    unwanted = ~occluding[:, None] | hanging
+    hidden = _before_the_person(centre, half, camera.position) & unwanted
     middle, inner = _walls(
         floats([r.size for r in rooms]),
         floats([r.middle for r in rooms]),

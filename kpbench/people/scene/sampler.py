@@ -92,7 +92,8 @@ def scene_texels(settings: PeopleSettings, split: Split) -> Array:
     The laboratory stays the same for all splits: its textures follow the split's.
     """
     banks = [texture_bank(settings.seed, split)]
-    banks += [texture_bank(settings.seed, "train")] if _in_laboratory(settings) else []
+    if settings.background == "laboratory":
+        banks.append(texture_bank(settings.seed, "train"))
     return np.concatenate([bank.texels for bank in banks])
 
 
@@ -130,7 +131,7 @@ def sample_identity(settings: PeopleSettings, split: Split, number: int) -> Iden
 
 
 def _in_laboratory(settings: PeopleSettings) -> bool:
-    return settings.background == "laboratory"
+    return settings.background in ("laboratory", "grey")
 
 
 def _sample_view(rng: np.random.Generator, settings: PeopleSettings) -> View:

@@ -40,8 +40,9 @@ class PeopleSettings:
     """What distinguishes one data set from another, besides its size.
 
     Attributes:
-        background: mid grey, a light tint of its own for every image, one laboratory seen by four
-            fixed cameras, or a room of its own for every image.
+        background: one laboratory seen by four fixed cameras; mid grey instead of it, behind the
+            same people; a light tint of its own for every image; or a room of its own for every
+            image.
         acting: what people do.
         framing: how they stand in the picture; the laboratory's cameras have angles of their own.
         occluders: share of images whose furniture may stand before the person.

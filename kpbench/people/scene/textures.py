@@ -137,10 +137,9 @@ def _fabric(rng: np.random.Generator) -> Array:
 
 
 def _curtain(rng: np.random.Generator) -> Array:
-    place = _X * int(rng.integers(4, 9)) + 0.15 * _noise(rng, 3)
-    fold: Array = 0.5 + 0.5 * np.cos(2 * np.pi * place)
-    colour = _colour(rng, (0.05, 0.5), (0.35, 0.9))
-    return colour * (0.75 + 0.25 * fold)[..., None]
+    fold = 0.5 + 0.5 * np.cos(2 * np.pi * (_X * int(rng.integers(4, 9)) + 0.15 * _noise(rng, 3)))
+    shade: Array = 0.75 + 0.25 * fold
+    return _colour(rng, (0.05, 0.5), (0.35, 0.9)) * shade[..., None]
 
 
 def _picture(rng: np.random.Generator) -> Array:
