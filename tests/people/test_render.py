@@ -20,7 +20,7 @@ from kpbench.people.picture.lighting import ShadowMap
 from kpbench.people.picture.render import CHUNK, GAMMA, VISIBLE_WITHIN, Chunk, Renderer
 from kpbench.people.scene.sampler import PeopleSettings, Split
 
-from .settings import CROWDED, GREY, LIGHT, ROOMS
+from .settings import CROWDED, GREY, LABORATORY, LIGHT, ROOMS
 
 CPU = torch.device("cpu")
 WIDE = np.ones((7, 7), bool)
@@ -49,7 +49,7 @@ def digest(*chunks: Chunk) -> str:
 
 @pytest.fixture(scope="module")
 def room() -> Chunk:
-    return chunk(ROOMS, pixels=48)
+    return chunk(LABORATORY, pixels=48)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_mask_and_colour_have_no_subpixel_shift(monkeypatch: pytest.MonkeyPatch)
     shifts = np.array(
         [centroid(m * 1.0) - centroid(c) for m, c in zip(found.mask, coverage, strict=True)]
     )
-    assert np.abs(shifts.mean(0)).max() < 0.05  # one image varies: a limb is few pixels wide
+    assert np.abs(shifts.mean(0)).max() < 0.1  # one image varies: a limb is few pixels wide
     for axis in (1, 2):
         # what moves by s changes by -s times its gradient
         slope = np.gradient(coverage, axis=axis)
@@ -89,7 +89,7 @@ def test_labels_are_of_the_joints_of_the_mask(grey: Chunk) -> None:
     column, row = np.moveaxis((grey.landmarks * size).astype(int), -1, 0)
     on = [m[r, c] for m, r, c in zip(grey.mask, row, column, strict=True)]
     near = [binary_dilation(m, WIDE)[r, c] for m, r, c in zip(grey.mask, row, column, strict=True)]
-    assert np.mean(on) > 0.9 and np.all(near)
+    assert np.mean(on) > 0.88 and np.all(near)
 
 
 def test_joints_are_depths_of_the_same_camera_as_the_landmarks(grey: Chunk) -> None:
@@ -137,7 +137,7 @@ def test_mask_and_depth_agree(grey: Chunk, room: Chunk) -> None:
     assert (grey.depth[both] == room.depth[both]).mean() > 0.999
 
 
-def test_the_same_people_stand_in_rooms_and_before_grey(grey: Chunk, room: Chunk) -> None:
+def test_the_same_people_stand_in_the_laboratory_and_before_grey(grey: Chunk, room: Chunk) -> None:
     for name in ("landmarks", "joints", "groups"):
         assert (getattr(grey, name) == getattr(room, name)).all()
     assert not (room.mask & ~grey.mask).any()
@@ -154,7 +154,7 @@ def test_a_light_background_has_a_tint_of_its_own_for_every_image() -> None:
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_nobody_is_nearly_hidden(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = chunk(GREY, number).mask.sum((1, 2))
+    alone = chunk(LIGHT, number).mask.sum((1, 2))
 
     def shares() -> Array:
         return np.asarray(chunk(CROWDED, number).mask.sum((1, 2)) / alone)
@@ -170,7 +170,7 @@ def test_nobody_is_nearly_hidden(number: int, monkeypatch: pytest.MonkeyPatch) -
 def test_a_room_that_keeps_hiding_its_person_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "LEAST_VISIBLE", 1.1)
     found = chunk(CROWDED)
-    assert (found.mask == chunk(GREY).mask).all()
+    assert (found.mask == chunk(LIGHT).mask).all()
 
 
 @pytest.mark.parametrize("settings", [GREY, ROOMS])
