@@ -68,20 +68,15 @@ QUICK = {
     "edge_scale": 100.0,
     "backbone": "efficientnet_lite0",
 }
-"""TODO"""
+"""Two and a half minutes on a CPU core. The detector sees 64 pixels, so that its heatmaps have 16 x
+16 cells; half of that is completed, where most of a step's cost lies. Fewer pixels go with fewer
+cells and thicker edges; the edges start at softplus(-2) = 0.13, so that they matter from the first
+steps, and the rate, twenty times the paper's, falls along a cosine. Chosen on validation images of
+`people_background` and `people_plain`: a decoder half as wide is faster and 0.6 points worse."""
 
-STANDARD = {
-    "image_size": 64,
-    "detector_width": 32,
-    "decoder_width": 16,
-    "batch_size": 16,
-    "steps": 3000,
-    "learning_rate": 1e-3,
-    "thickness": 3e-3,
-    "edge_scale": 100.0,
-    "backbone": "efficientnet_lite0",
-}
-"""At most 20 minutes on a CPU core: more pixels, wider networks and more steps than `quick`."""
+STANDARD = {**QUICK, "steps": 7500}
+"""At most 20 minutes on a CPU core: `quick`, seven and a half times as long, on the more and larger
+pictures that the recipe has. Not tuned."""
 
 SMOKE = {
     "image_size": 32,

@@ -22,7 +22,7 @@ PLUGIN: EvaluationProtocol = PeopleProtocol(
         occluders=0.1,
         aperture=(0.0, 0.03),
     ),
-    default=True,
+    default=False,
     evaluator="people_taichi/siarohin",
     labels="found",
 )

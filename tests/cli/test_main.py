@@ -303,7 +303,7 @@ def test_evaluate_without_names_runs_every_method_on_the_default_protocols(
     assert main(["evaluate", *words]) == 0
     [(methods, protocols, how)] = asked
     assert methods == set(available("methods"))
-    assert protocols == {"people_background", "people_fashion", "people_taichi"}
+    assert protocols == {"people_background", "people_fashion"}
     assert how == rerun
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ import torch
 from kpbench.people.dataset import GENERATOR_VERSION
 from kpbench.people.picture.render import Chunk, Renderer
 from kpbench.people.protocol import PeopleProtocol
+from kpbench.people.scene.sampler import Split
 from kpbench.registry import available, load_protocol
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -40,8 +42,7 @@ def render(key: str) -> Chunk:
     name, split, number, moment = key.split("-")
     protocol = load_protocol(f"people_{name}")
     assert isinstance(protocol, PeopleProtocol)
-    assert split in ("train", "test")
-    renderer = Renderer(protocol.settings, split, PIXELS, torch.device("cpu"))
+    renderer = Renderer(protocol.settings, cast(Split, split), PIXELS, torch.device("cpu"))
     return renderer.chunk(int(number), int(moment))
 
 
