@@ -23,7 +23,7 @@ from kpbench.records.made_by import line_of
 from kpbench.registry import Plugin
 
 _KPBENCH = Modules("kpbench", Path(__file__).resolve().parents[1], ("kpbench", "kpbench.api"))
-_COMPUTES_NOTHING = ("errors",)
+_COMPUTES_NOTHING = ("errors", "plugins", "registry")
 _VERSION = 1
 """Of what is kept in the cache."""
 

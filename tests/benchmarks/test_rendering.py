@@ -12,7 +12,7 @@ from kpbench.registry import load_protocol
 
 
 @pytest.mark.parametrize("pixels", [64, 128])
-@pytest.mark.parametrize("protocol", ["people_plain", "people_rooms"])
+@pytest.mark.parametrize("protocol", ["people_plain", "people_rooms"], ids=["grey", "room"])
 def test_chunk(protocol: str, pixels: int, benchmark: BenchmarkFixture) -> None:
     people = load_protocol(protocol)
     assert isinstance(people, PeopleProtocol)

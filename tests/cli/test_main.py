@@ -122,7 +122,7 @@ def test_usage_errors_say_what_is_wrong_and_exit_2(
     [
         (["-m", "distill_dkp", "-p", "people_plain"], "depth_teacher.steps=2"),
         (["--train-on", "people_plain", "--test-on", "people_taichi"], "people_plain.images=9"),
-        (["-m", "autolink"], "people_taichi.k=8"),
+        (["-m", "autolink"], "people_fashion.k=8"),
     ],
 )
 def test_what_takes_part_can_be_set(

@@ -15,7 +15,9 @@ from kpbench.people.body.skeleton import COCO_17, JOINTS, OPENPOSE_18
 from kpbench.people.protocol import PeopleProtocol
 from kpbench.registry import load_protocol
 
-NAMES = ("people_background", "people_plain", "people_fashion", "people_taichi")
+NAMES = (
+    "people_background", "people_plain", "people_fashion", "people_taichi", "people_rooms"
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,7 +101,8 @@ def test_roles_and_landmarks() -> None:
         "people_background": ("human36m_background", 16, JOINTS, True, "autolink"),
         "people_plain": ("human36m", 16, JOINTS, False, "autolink"),
         "people_fashion": ("deepfashion", 16, COCO_17, True, "autolink"),
-        "people_taichi": ("taichi", 10, OPENPOSE_18, True, "siarohin"),
+        "people_taichi": ("taichi", 10, OPENPOSE_18, False, "siarohin"),
+        "people_rooms": ("human36m_background", 16, JOINTS, False, "autolink"),
     }
     for name, (role, k, landmarks, default, evaluator) in expected.items():
         p = people(name)
@@ -138,7 +141,7 @@ def test_validation_and_joints_on_demand(smoke: dict[str, Splits]) -> None:
 
 def test_fingerprints_tell_everything_apart() -> None:
     found = {people(name).fingerprint(r) for name in NAMES for r in ("smoke", "quick", "paper")}
-    assert len(found) == 12
+    assert len(found) == 15
 
 
 def test_wrong_requests_are_refused() -> None:

@@ -56,8 +56,8 @@ def test_a_task_of_a_third_party_goes_from_evaluate_to_the_board(
     assert again == ["cached", "cached"]
     page = render(tmp_path)[tmp_path / "toy_lift.md"]
     rows = [[c.strip() for c in line.split("|")] for line in page.splitlines() if "v1 " in line]
-    ranks = {row[2]: row[1] for row in rows if row[1] in ("1", "–")}
-    assert ranks == {"weighted v1": "1", "flat v1": "–"}
+    ranks = {row[2]: row[1] for row in rows if row[1] in ("one seed", "–")}
+    assert ranks == {"weighted v1": "one seed", "flat v1": "–"}
     assert "weighted v1 − flat v1" in page, "the floor is compared with"
 
 

@@ -124,9 +124,9 @@ def test_the_published_setting_is_what_the_recipe_trains_with(name: str, recipe:
     assert not in_figure_alone(who)
 
 
-def test_quick_trains_the_figure_with_ten_times_the_papers_gamma() -> None:
+def test_the_figure_is_trained_with_the_papers_gammas() -> None:
     found = {s.overrides[BOTH]["gamma"] for _, s in planned() if s.overrides}
-    assert found == {1.0, 2.0, 4.0, 7.0, 10.0}
+    assert found == {0.1, 0.2, 0.4, 0.7, 1.0}
     assert {cell.protocol for cell, s in planned() if s.overrides} == {BACKGROUND}
     assert {cell.protocol for cell, s in planned(protocols=("people_fashion",)) if s.overrides} == {
         "people_fashion"
@@ -369,12 +369,10 @@ def test_recipes_share_no_table(tmp_path: Path, published: list[PublishedNumber]
     assert "5.000 ±" in paper and "8.000 ±" not in paper
     assert "8.000 ±" in quick and "5.000 ±" not in quick
     assert "1.000 ±" not in page
-    assert "10 times the paper's γ" in quick and "10 times" not in paper
-    assert "γ is 10 times the paper's, since" in quick.replace("\n", " ")
+    assert "the paper's γ" in quick and "the paper's γ" in paper
     claims = re.findall(r"^- `people_background`: .*", quick, re.M)
     assert len(claims) == 2
-    assert all("trained with γ = 1, the paper with 0.1." in claim for claim in claims)
-    assert "was trained with γ" not in paper
+    assert "was trained with γ" not in page
 
 
 def test_other_training_is_no_part_of_the_study(tmp_path: Path) -> None:
@@ -480,7 +478,7 @@ def test_figure_3_as_a_table(
     rows = {row[0]: row[1:] for row in table_below(page, "### Figure 3")}
     record = next(
         r for r in records if (r.identity.params["layer"], r.identity.params["gamma"])
-        == ("resnet", 10 * DATASETS[protocol].gammas[2])
+        == ("resnet", DATASETS[protocol].gammas[2])
     )  # fmt: skip
     value = record.scores[f"{protocol}/autolink"].value
     assert rows["`resnet`"][2].split(" (")[0] == number(value)
@@ -492,7 +490,7 @@ def test_figure_3_as_a_table(
     n = len(DATASETS[protocol].gammas)
     assert f"`output` is better than `resnet` beyond noise at {n} of {n} γ, worse at 0" in page
     assert "seeds: 0." in page
-    assert "γ = 0.1 (1)" in page
+    assert "γ = 0.1 " in page
 
 
 @pytest.mark.parametrize(
@@ -556,7 +554,7 @@ def test_the_plot_has_its_numbers_and_can_be_drawn(tmp_path: Path) -> None:
     assert len(shown) == 15
     for record in records:
         params = record.identity.params
-        key = params["layer"], round(params["gamma"] / 10, 9)
+        key = params["layer"], params["gamma"]
         assert shown[key] == pytest.approx(record.scores[record.evaluator].value)
     drawing = Figure()
     plot.draw(drawing)
@@ -606,7 +604,7 @@ def test_the_leaderboard_writes_and_checks_page_and_plot(board: Path) -> None:
     assert "(distill_dkp.md)" in (board / "README.md").read_text()
     assert stale_pages(board, STUDIES) == []
     for record in all_records(board / "results"):
-        if record.identity.params.get("gamma") == 7.0:
+        if record.identity.params.get("gamma") == 0.7:
             record.path(board / "results").unlink()
     assert {path.name for path in stale_pages(board, STUDIES)} == {
         "distill_dkp.md",
@@ -628,8 +626,8 @@ def test_points_of_the_figure_are_no_rows_of_a_leaderboard(board: Path) -> None:
     assert labels == [
         "autolink v1",
         "depth_teacher v1",
-        "distill_dkp v1 (gamma=1.0)",
-        "distill_dkp v1 (gamma=3.3)",
+        "distill_dkp v1 (gamma=0.1)",
+        "distill_dkp v1 (gamma=0.33)",
     ]
     page = render(board, STUDIES)[board / f"{BACKGROUND}.md"]
     assert "resnet" not in page and "resnet" in render(board, STUDIES)[board / "distill_dkp.md"]
@@ -644,5 +642,5 @@ def test_links_of_the_page_lead_to_records(board: Path) -> None:
 
 def test_the_title_of_a_cell_tells_what_is_set_for_it() -> None:
     cell, settings = planned(parts=("figure3",))[-1]
-    assert settings.title(cell) == f"{cell} (layer=resnet, gamma=10.0)"
+    assert settings.title(cell) == f"{cell} (layer=resnet, gamma=1.0)"
     assert QUICK.title(cell) == str(cell)
