@@ -25,6 +25,7 @@ EVERY_RUN = {
     "cub": ["autolink", "stablekeypoints", "scops", "huang", "choudhury"],
     "people_background": ["autolink", "stablekeypoints"],
     "people_plain": ["autolink", "stablekeypoints"],
+    "people_rooms": ["autolink", "stablekeypoints"],
     "people_fashion": ["autolink", "stablekeypoints"],
     "people_taichi": ["siarohin", "autolink", "stablekeypoints"],
 }
@@ -32,6 +33,7 @@ FURTHER = {
     "deepfashion": ["lorenz_on_test"],
     "people_background": ["bkind", "bkind_min", "keypointgan", "zhang"],
     "people_plain": ["bkind", "bkind_min", "keypointgan", "zhang"],
+    "people_rooms": ["bkind", "bkind_min", "keypointgan", "zhang"],
     "people_fashion": ["stablekeypoints_l2", "lorenz_on_test"],
     "people_taichi": ["ganseg", "stablekeypoints_l2"],
 }
@@ -109,7 +111,7 @@ def test_strict_has_a_bias_and_never_looks_at_test_labels(name: str) -> None:
 def test_which_look_at_test_labels() -> None:
     looking = {name for name in NAMES if get_evaluator(name).oracle_used}
     symmetric = ("autolink", "stablekeypoints", "bkind_min", "keypointgan")
-    datasets = ("human36m", "people_background", "people_plain")
+    datasets = ("human36m", "people_background", "people_plain", "people_rooms")
     assert looking == {f"{d}/{p}" for d in datasets for p in symmetric} | {
         *("human36m/autolink_fixed", "human36m/stablekeypoints_fixed", "celeba/huang"),
         *("deepfashion/lorenz_on_test", "people_fashion/lorenz_on_test"),

@@ -264,7 +264,7 @@ def test_a_method_says_how_much_it_will_look_at(
     monkeypatch.setattr(loop, "compiles", lambda *of: asked.append(of))
     method = plugin("autolink", steps=3, backbone="random")
     method.fit(ImageSet(data.images), n_keypoints=K, seed=0, context=FitContext())
-    assert asked == [("cpu", 3 * 4 * 32 * 32)]
+    assert asked == [("cpu", 3 * method.batch_size * method.image_size**2)]
 
 
 def test_compiling_is_for_long_trainings_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
