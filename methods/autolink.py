@@ -68,7 +68,7 @@ QUICK = {
     "edge_scale": 100.0,
     "backbone": "efficientnet_lite0",
 }
-"""Two and a half minutes on a CPU core. The detector sees 64 pixels, so that its heatmaps have 16 x
+"""Three minutes on a CPU core. The detector sees 64 pixels, so that its heatmaps have 16 x
 16 cells; half of that is completed, where most of a step's cost lies. Fewer pixels go with fewer
 cells and thicker edges; the edges start at softplus(-2) = 0.13, so that they matter from the first
 steps, and the rate, forty times the paper's, falls along a cosine.
@@ -76,7 +76,7 @@ steps, and the rate, forty times the paper's, falls along a cosine.
 Chosen on validation images, seed 0, default evaluators. A rate of 2e-3 does the same on
 `people_background` (4.65 % after 800 steps, 4.63 % with this rate after 1,000) and does not begin
 on `people_taichi` (695 px and edge weights below 0.1; with this rate 545 px). A decoder half as
-wide costs 0.8 of the time and has 5.21 % on `people_background` after 800 steps."""
+wide takes 0.85 of the time and has 5.21 % on `people_background` after 800 steps."""
 
 STANDARD = {**QUICK, "steps": 7500}
 """At most 20 minutes on a CPU core: `quick`, seven and a half times as long, on the more and larger

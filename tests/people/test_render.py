@@ -68,28 +68,32 @@ def test_mask_and_colour_have_no_subpixel_shift(monkeypatch: pytest.MonkeyPatch)
         return torch.ones_like(colour)
 
     monkeypatch.setattr(pictures, "shade_body", white)
-    found = chunk(GREY, pixels=64)
-    linear = (found.images[..., 0] / 255) ** GAMMA
+    renderer = Renderer(GREY, "train", 64, CPU)
+    chunks = renderer.chunks(range(4))
+    masks = np.concatenate([one.mask for one in chunks])
+    linear = np.concatenate([(one.images[..., 0] / 255) ** GAMMA for one in chunks])
     background = linear[0, 0, 0]
     coverage = (linear - background) / (1 - background)
     assert coverage.min() == 0 and coverage.max() == 1
     shifts = np.array(
-        [centroid(m * 1.0) - centroid(c) for m, c in zip(found.mask, coverage, strict=True)]
+        [centroid(m * 1.0) - centroid(c) for m, c in zip(masks, coverage, strict=True)]
     )
-    assert np.abs(shifts.mean(0)).max() < 0.1  # one image varies: a limb is few pixels wide
+    assert np.abs(shifts.mean(0)).max() < 0.05  # one image varies: a limb is few pixels wide
     for axis in (1, 2):
         # what moves by s changes by -s times its gradient
         slope = np.gradient(coverage, axis=axis)
-        shift = -((found.mask - coverage) * slope).sum() / (slope**2).sum()
+        shift = -((masks - coverage) * slope).sum() / (slope**2).sum()
         assert abs(shift) < 0.02
 
 
-def test_labels_are_of_the_joints_of_the_mask(grey: Chunk) -> None:
-    size = grey.mask.shape[1]
-    column, row = np.moveaxis((grey.landmarks * size).astype(int), -1, 0)
-    on = [m[r, c] for m, r, c in zip(grey.mask, row, column, strict=True)]
-    near = [binary_dilation(m, WIDE)[r, c] for m, r, c in zip(grey.mask, row, column, strict=True)]
-    assert np.mean(on) > 0.88 and np.all(near)
+def test_labels_are_of_the_joints_of_the_mask() -> None:
+    chunks = Renderer(GREY, "train", 48, CPU).chunks(range(4))
+    masks = np.concatenate([one.mask for one in chunks])
+    landmarks = np.concatenate([one.landmarks for one in chunks])
+    column, row = np.moveaxis((landmarks * masks.shape[1]).astype(int), -1, 0)
+    on = [m[r, c] for m, r, c in zip(masks, row, column, strict=True)]
+    near = [binary_dilation(m, WIDE)[r, c] for m, r, c in zip(masks, row, column, strict=True)]
+    assert np.mean(on) > 0.9 and np.all(near)
 
 
 def test_joints_are_depths_of_the_same_camera_as_the_landmarks(grey: Chunk) -> None:
