@@ -13,7 +13,8 @@ from kpbench.api import ImageSet, Keypoints, Method, Progress
 from kpbench.diagnosis.overlay import drawn_on
 from kpbench.errors import DataError, InvalidInputError, StorageError
 from kpbench.files.atomic import Growing, check_writable
-from kpbench.files.tracks import (
+from kpbench.files.video.reading import SUFFIXES, Frame, Video, need_av, opened
+from kpbench.files.video.tracks import (
     Hdf5Track,
     Rows,
     TextTrack,
@@ -23,10 +24,10 @@ from kpbench.files.tracks import (
     json_lines,
     need_h5py,
 )
-from kpbench.files.videos import SUFFIXES, Frame, Video, VideoWriter, need_av, opened
+from kpbench.files.video.writing import VideoWriter
 from kpbench.running.own_images import about, distinct_names, for_rgb
 
-FRAMES, BYTES = 64, 2**25
+FRAMES, BYTES = 64, 2**24
 """How many frames are predicted together, at most: so many, of so many bytes."""
 LIKELIHOOD = (
     "the method's confidence in a keypoint; of a network with heatmaps: the share of the heatmap "
@@ -60,8 +61,8 @@ def predict_videos(
 ) -> Iterator[Tracked]:
     """Find keypoints in each frame of videos; write a csv, an HDF5 file and JSON for each.
 
-    The files are those of `kpbench.files.tracks`, and have their names once they are whole. If a
-    video cannot be read to its end they are kept as `….partial.csv`, and the next one follows.
+    The files are those of `kpbench.files.video.tracks`, and have their names once they are whole.
+    If a video cannot be read to its end they are kept as `….partial.csv`, and the next one follows.
 
     Args:
         model: folder of a trained method.
