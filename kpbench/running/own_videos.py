@@ -27,7 +27,7 @@ from kpbench.files.video.tracks import (
 from kpbench.files.video.writing import VideoWriter
 from kpbench.running.own_images import about, distinct_names, for_rgb
 
-FRAMES, BYTES = 64, 2**24
+FRAMES, BYTES = 64, 2**23
 """How many frames are predicted together, at most: so many, of so many bytes."""
 LIKELIHOOD = (
     "the method's confidence in a keypoint; of a network with heatmaps: the share of the heatmap "
