@@ -13,16 +13,15 @@ from kpbench.api import ImageSet, Keypoints, Method, Progress
 from kpbench.diagnosis.overlay import drawn_on
 from kpbench.errors import DataError, InvalidInputError, StorageError
 from kpbench.files.atomic import Growing, check_writable
+from kpbench.files.video.hdf5_track import Hdf5Track, need_h5py
 from kpbench.files.video.reading import SUFFIXES, Frame, Video, need_av, opened
 from kpbench.files.video.tracks import (
-    Hdf5Track,
     Rows,
     TextTrack,
     csv_head,
     csv_lines,
     json_head,
     json_lines,
-    need_h5py,
 )
 from kpbench.files.video.writing import VideoWriter
 from kpbench.running.own_images import about, distinct_names, for_rgb

@@ -99,7 +99,8 @@ class VideoWriter:
         import av
 
         name = next(name for name in _ENCODERS if name in av.codecs_available)
-        stream = self._container.add_stream(name, rate=1 / self._period, options=_ENCODERS[name])
+        rate, options = 1 / self._period, _ENCODERS[name]
+        stream: Any = self._container.add_stream(name, rate=rate, options=options)
         stream.height, stream.width = pixels.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = self._base

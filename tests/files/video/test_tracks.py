@@ -15,8 +15,8 @@ import pytest
 
 from kpbench.errors import MissingPackageError
 from kpbench.files.hdf5 import read_h5
+from kpbench.files.video.hdf5_track import Hdf5Track
 from kpbench.files.video.tracks import (
-    Hdf5Track,
     Rows,
     TextTrack,
     csv_head,
@@ -45,7 +45,7 @@ PARTS = [rows(0, 200), rows(200, 1), rows(201, 300, known=False)]
 def written(tmp_path: Path) -> Path:
     """Return a folder with the three files."""
     with ExitStack() as stack:
-        tracks = [
+        tracks: list[TextTrack | Hdf5Track] = [
             TextTrack(tmp_path / "a.csv", csv_head("kpbench_me", K), csv_lines),
             TextTrack(tmp_path / "a.jsonl", json_head({"video": "a"}), json_lines),
             Hdf5Track(tmp_path / "a.h5", "kpbench_me", K),
@@ -66,7 +66,7 @@ def test_a_pixel_is_a_whole_number_at_its_centre() -> None:
 def test_pandas_reads_the_csv_as_deeplabcuts(written: Path) -> None:
     table = pd.read_csv(written / "a.csv", header=[0, 1, 2], index_col=0)
     assert table.columns.names == ["scorer", "bodyparts", "coords"]
-    assert list(table.columns[:4]) == [
+    assert [tuple(column) for column in table.columns[:4]] == [
         ("kpbench_me", "keypoint0", "x"),
         ("kpbench_me", "keypoint0", "y"),
         ("kpbench_me", "keypoint0", "likelihood"),
@@ -132,7 +132,8 @@ import resource, signal, sys
 import numpy as np
 from pathlib import Path
 from kpbench.errors import StorageError
-from kpbench.files.video.tracks import Hdf5Track, Rows
+from kpbench.files.video.hdf5_track import Hdf5Track
+from kpbench.files.video.tracks import Rows
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
