@@ -155,9 +155,9 @@ def predict(
         bool, typer.Option("--overlay", help="Draw them into a copy of each video, too.")
     ] = False,
 ) -> None:
-    """Find keypoints in images: JSON, CSV, and an overlay PNG for each; in videos: see below.
+    """Find keypoints in images (JSON, CSV, an overlay PNG for each) and in videos.
 
-    For each video, its CSV and HDF5 are laid out as DeepLabCut's, and JSON has a line a frame.
+    For each video: CSV and HDF5 laid out as DeepLabCut's, and JSON, a line a frame.
     """
     from kpbench.cli.console import progress_bar, report_tracked
     from kpbench.records.shipped import chosen_model, whose_model
