@@ -137,7 +137,7 @@ def train(
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Images and videos.")],
+    files: Annotated[list[Path], typer.Argument(help="Images and videos.")],
     method: Annotated[
         str | None, typer.Option(help="Whose shipped weights; distill_dkp if not named.")
     ] = None,
