@@ -108,3 +108,14 @@ def test_a_broken_graph_is_refused(graph: np.ndarray, words: str) -> None:
 
 def test_a_keypoint_may_lie_outside_of_the_image() -> None:
     assert Keypoints(np.full((3, 4, 2), 1.4)).checked(3, 4, "mine")
+
+
+@pytest.mark.parametrize("confidence", [
+    np.full((3, 5), 0.5), np.full((3, 4), 1.01), np.full((3, 4), -0.01), np.full((3, 4), np.nan),
+])  # fmt: skip
+def test_a_broken_confidence_is_refused(confidence: np.ndarray) -> None:
+    points = np.full((3, 4, 2), 0.5)
+    for sound in (np.zeros((3, 4)), np.ones((3, 4), np.float32)):
+        assert Keypoints(points, sound).checked(3, 4, "mine")
+    with pytest.raises(ContractError, match=r"mine: the confidence must be in \[0, 1\]"):
+        Keypoints(points, confidence).checked(3, 4, "mine")

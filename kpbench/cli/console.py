@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kpbench.diagnosis.disagreement import Verdict
     from kpbench.records.record import Record, Score
     from kpbench.running.execute import Outcome, Settings
+    from kpbench.running.own_videos import Tracked
     from kpbench.running.plan import Cell
     from kpbench.scoring.evaluators import Evaluation
     from kpbench.scoring.scorefile import Unscored
@@ -233,3 +235,21 @@ def report_checks(found: Sequence[Checked]) -> int:
             soft_wrap=True,
         )
     return int(any(checked.status == "failed" for checked in found))
+
+
+def report_tracked(found: Iterable[Tracked]) -> int:
+    """Print the files of each video when it is done, and return the exit code: 1 if one failed."""
+    failed = 0
+    for video in found:
+        for path in video.files:
+            typer.echo(path)
+        if video.damaged:
+            typer.echo(
+                f"kpbench: {len(video.damaged)} frames of {video.files[0].name} are damaged, "
+                f"the first is frame {video.damaged[0]}",
+                err=True,
+            )
+        if video.fault:
+            typer.echo(f"kpbench: {video.fault}", err=True)
+            failed = 1
+    return failed

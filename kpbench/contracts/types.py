@@ -206,8 +206,9 @@ class Keypoints:
         """Return self when the contract holds.
 
         Raises:
-            ContractError: wrong shape or K, NaN, points further than one image size outside, or
-                a graph that has not a finite weight for each pair of keypoints.
+            ContractError: wrong shape or K, NaN, points further than one image size outside,
+                a confidence that is not one number in [0, 1] a keypoint, or a graph that has not a
+                finite weight for each pair of keypoints.
         """
         points = np.asarray(self.points)
         k = points.shape[1] if points.ndim == 3 and n_keypoints is None else n_keypoints
@@ -227,8 +228,19 @@ class Keypoints:
                 f"{who}: keypoints must be (x, y) in [0, 1] of the image, got values from "
                 f"{points.min():.3g} to {points.max():.3g}; divide pixels by the image size"
             )
+        self._check_confidence(who)
         self._check_graph(who)
         return self
+
+    def _check_confidence(self, who: str) -> None:
+        if self.confidence is None:
+            return
+        found = np.asarray(self.confidence)
+        if found.shape != self.points.shape[:2] or not ((found >= 0) & (found <= 1)).all():
+            raise ContractError(
+                f"{who}: the confidence must be in [0, 1] and of shape {self.points.shape[:2]}, a "
+                f"number for each keypoint, got {found.dtype} {found.shape}"
+            )
 
     def _check_graph(self, who: str) -> None:
         if self.graph is None:

@@ -5,9 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kpbench.errors import StorageError
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file that is written into an error that says what to do.
+
+    Raises:
+        StorageError: names the folder and the cause.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
+            "choose a folder that can be written"
+        ) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -16,7 +34,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the folder cannot be made or written; names the folder and the cause.
     """
-    try:
+    with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -29,11 +47,85 @@ def write_atomically(path: Path, data: bytes) -> None:
         except BaseException:
             Path(partial).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
-            "choose a folder that can be written"
-        ) from error
+
+
+class Growing:
+    """Files that are written bit by bit and take their names together, once they are whole.
+
+    Until then each lies beside its place as `x.partial-….csv`; so it stays when it is killed.
+
+    Attributes:
+        parts: the files to write, in the order of the names.
+    """
+
+    def __init__(self, names: Sequence[Path]) -> None:
+        """Make an empty file for each name.
+
+        Raises:
+            StorageError: a folder cannot be written.
+        """
+        self._names = names
+        self.parts: list[Path] = []
+        try:
+            for name in names:
+                self.parts.append(_empty(name))
+        except StorageError:
+            self.discard()
+            raise
+
+    def finish(self) -> list[Path]:
+        """Give the files, written and closed, their names, and return these.
+
+        Raises:
+            StorageError: they are not safely on the disk.
+        """
+        self._rename(self._names)
+        for name in self._names:
+            partial_name(name).unlink(missing_ok=True)  # of an earlier try
+        return [*self._names]
+
+    def keep(self) -> list[Path]:
+        """Keep the files as they are, as `x.partial.csv`, and return where.
+
+        Raises:
+            StorageError: they are not safely on the disk.
+        """
+        names = [partial_name(name) for name in self._names]
+        self._rename(names)
+        return names
+
+    def discard(self) -> None:
+        """Delete the files."""
+        for part in self.parts:
+            part.unlink(missing_ok=True)
+
+    def _rename(self, names: Sequence[Path]) -> None:
+        for part, name in zip(self.parts, names, strict=True):
+            with storing(name), part.open("rb") as file:
+                os.fsync(file.fileno())
+        for part, name in zip(self.parts, names, strict=True):
+            with storing(name):
+                part.chmod(0o644)
+                part.replace(name)
+
+
+def _empty(name: Path) -> Path:
+    """Make an empty file beside a name that says that it is a part."""
+    with storing(name):
+        prefix = f"{name.stem}.partial-"
+        handle, part = tempfile.mkstemp(dir=name.parent, prefix=prefix, suffix=name.suffix)
+        os.close(handle)
+    return Path(part)
+
+
+def partial_name(path: Path) -> Path:
+    """Return the name of a file that is not whole.
+
+    Example:
+        >>> str(partial_name(Path("clip.keypoints.csv")))
+        'clip.keypoints.partial.csv'
+    """
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 def user_cache() -> Path:

@@ -30,12 +30,42 @@ def soft_argmax(logits: Tensor) -> Tensor:
         [[[0.0625, 0.875]]]
     """
     height, width = logits.shape[-2:]
-    if not torch.is_floating_point(logits) or logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()
-    mass = logits.flatten(2).softmax(dim=-1).view_as(logits)
+    mass = _heatmaps(logits)
     x = (mass.sum(dim=2) * pixel_centres(width, mass)).sum(dim=-1)
     y = (mass.sum(dim=3) * pixel_centres(height, mass)).sum(dim=-1)
     return torch.stack([x, y], dim=-1)
+
+
+def share_near(logits: Tensor, points: Tensor, radius: float) -> Tensor:
+    """Return the share of each heatmap that lies near a point.
+
+    It is 1 where the softmax is one narrow peak at the point, and small where it is flat or where
+    the point lies between two peaks. The cells count whose centres are near.
+
+    Args:
+        logits: (B, K, H, W), any real values.
+        points: (B, K, 2), (x, y) in [0, 1].
+        radius: how far is near, in the same unit.
+
+    Returns:
+        (B, K) in [0, 1].
+
+    Example:
+        >>> share_near(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 2), 0.5), 0.2).tolist()
+        [[0.25]]
+    """
+    mass = _heatmaps(logits)
+    x, y = (pixel_centres(size, mass) for size in mass.shape[:1:-1])
+    across = (x - points[..., :1]).square().unsqueeze(2)
+    down = (y - points[..., 1:]).square().unsqueeze(3)
+    return (mass * (across + down <= radius**2)).sum(dim=(2, 3)).clamp(max=1)
+
+
+def _heatmaps(logits: Tensor) -> Tensor:
+    """Return the softmax over both axes of each map."""
+    if not torch.is_floating_point(logits) or logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    return logits.flatten(2).softmax(dim=-1).view_as(logits)
 
 
 def centres_of_mass(weights: Tensor) -> Tensor:

@@ -159,23 +159,17 @@ def predict_files(model: Path, files: Sequence[Path], output: Path) -> list[Path
         CheckpointError: the model is unusable.
     """
     check_writable(output)
-    method = load_model(model)
-    _check_task(method)
-    if method.inputs:
-        raise InvalidInputError(
-            f"{method.name} reads {', '.join(method.inputs)}; image files have RGB alone"
-        )
+    method = for_rgb(model)
     images = [read_image(path) for path in files]
     found = [
         method.predict(ImageSet(image[None])).checked(1, None, method.name) for image in images
     ]
     rows = [_row(*item) for item in zip(files, images, found, strict=True)]
-    about = {"method": method.name, "version": method.version, "params": dict(method.params())}
-    text = json.dumps({"model": about, "images": rows}, indent=1, allow_nan=False)
+    text = json.dumps({"model": about(method), "images": rows}, indent=1, allow_nan=False)
     written = [output / "keypoints.json", output / "keypoints.csv"]
     write_atomically(written[0], text.encode())
     write_atomically(written[1], _csv(rows).encode())
-    for name, image, keypoints in zip(_names(files), images, found, strict=True):
+    for name, image, keypoints in zip(distinct_names(files), images, found, strict=True):
         written.append(output / f"{name}.keypoints.png")
         write_atomically(written[-1], overlay(image, keypoints))
     return written
@@ -186,11 +180,32 @@ def _check_task(method: Method) -> None:
         raise InvalidInputError(f"{method.name} is for {method.task}; images are for image->2D")
 
 
-def _names(files: Sequence[Path]) -> list[str]:
+def for_rgb(model: Path) -> Method:
+    """Load a trained method that finds keypoints in RGB alone.
+
+    Raises:
+        InvalidInputError: the method is of another task, or reads more than RGB.
+        CheckpointError: the model is unusable.
+    """
+    method = load_model(model)
+    _check_task(method)
+    if method.inputs:
+        raise InvalidInputError(
+            f"{method.name} reads {', '.join(method.inputs)}; image files have RGB alone"
+        )
+    return method
+
+
+def about(method: Method) -> dict[str, Any]:
+    """Return what the results say of the method that found them."""
+    return {"method": method.name, "version": method.version, "params": dict(method.params())}
+
+
+def distinct_names(files: Sequence[Path]) -> list[str]:
     """Return a name for each file that no other has, in upper or lower case; its stem if it can.
 
     Example:
-        >>> _names([Path("ok.png"), Path("b/ok.png"), Path("OK-1.png")])
+        >>> distinct_names([Path("ok.png"), Path("b/ok.png"), Path("OK-1.png")])
         ['ok', 'ok-1', 'OK-1-1']
     """
     names: list[str] = []

@@ -15,9 +15,12 @@ from kpbench.api import Array, Device, ImageSet, Keypoints, MethodBase, Recipe
 from kpbench.errors import CheckpointError, TrainingError
 from kpbench.nn.fast import for_prediction
 from kpbench.nn.images import device_batches
+from kpbench.nn.soft_argmax import share_near
 
 _K = "n_keypoints"
 """Name of the array of a checkpoint that holds K, where no other one tells it."""
+NEAR = 0.1
+"""Of the image's side: what a heatmap holds this near to its keypoint is the confidence in it."""
 
 
 class Found(NamedTuple):
@@ -175,17 +178,21 @@ class NetworkMethod(MethodBase):
     def predict(self, images: ImageSet) -> Keypoints:
         """Find keypoints in float32 (on a GPU, cuDNN's TF32).
 
-        Points depend on the size of a batch only in the last bits.
+        Points depend on the size of a batch only in the last bits. The confidence in a keypoint is
+        the share of its heatmap that lies within a tenth of the image's side of it: how sure the
+        network is of one place, not how likely that place is right. None without heatmaps.
         """
         network = self._for_prediction()
         device = next(network.parameters()).device.type
         with torch.inference_mode():
             found = [
-                _found(self.keypoints(network, batch)).points
+                _seen(_found(self.keypoints(network, batch)))
                 for batch in device_batches(self.pixels(images), self.image_size, device)
             ]
-        points = torch.cat(found).cpu().numpy().astype(np.float64)
-        return Keypoints(points, graph=self.graph(self.fitted()))
+        points = np.concatenate([each.points for each in found])
+        sure = [each.confidence for each in found if each.confidence is not None]
+        confidence = np.concatenate(sure) if sure else None
+        return Keypoints(points, confidence, self.graph(self.fitted()))
 
     def _for_prediction(self) -> nn.Module:
         """Return the network in its fastest form, made anew when its weights change or move."""
@@ -237,6 +244,15 @@ class _Detector(nn.Module):
 
     def forward(self, images: Tensor) -> Found:
         return _found(self.find(self.network, images))
+
+
+def _seen(found: Found) -> Keypoints:
+    """Return what a network found as arrays, with the confidence that its heatmaps show."""
+    points = found.points.cpu().numpy().astype(np.float64)
+    if found.logits is None:
+        return Keypoints(points)
+    near = share_near(found.logits, found.points, NEAR)
+    return Keypoints(points, near.cpu().numpy().astype(np.float64))
 
 
 def _found(output: Tensor | HasPoints) -> Found:

@@ -91,6 +91,22 @@ def test_fit_predict_save_and_load(name: str, data: ImageSet, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_the_confidence_is_what_the_heatmap_holds_near_the_keypoint(
+    name: str, data: ImageSet
+) -> None:
+    method = fitted(name, data)
+    view = data.restricted(method.inputs)
+    found = method.predict(view)
+    pixels = resized(method.pixels(view), method.image_size)
+    logits = method.detector()(normalised(pixels)).logits
+    mass = logits.flatten(2).softmax(-1).view_as(logits).double().numpy()
+    centres = (np.arange(logits.shape[-1]) + 0.5) / logits.shape[-1]
+    x, y = (found.points[..., axis, None, None] for axis in (0, 1))
+    near = np.hypot(centres - x, centres[:, None] - y) <= 0.1
+    np.testing.assert_allclose(found.confidence, (mass * near).sum((2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_same_seed_same_result_and_other_seed_another(name: str, data: ImageSet) -> None:
     teacher = fitted("depth_teacher", data)
     torch.manual_seed(1)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kpbench.nn import Detector, UNet, for_prediction, initialise, random_grid_mask, soft_argmax
 from kpbench.nn.detector import HalvingConv
 from kpbench.nn.resize import resized_by_matrices
+from kpbench.nn.soft_argmax import share_near
 from tests.nn.reference import convolved_then_halved
 
 
@@ -42,6 +43,28 @@ def test_soft_argmax_is_differentiable_and_stays_float32_under_half_precision() 
     logits = torch.randn(1, 2, 4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(soft_argmax, (logits,))
     assert soft_argmax(logits.detach().half()).dtype == torch.float32
+
+
+def test_the_share_near_a_point_equals_a_plain_loop() -> None:
+    logits, points = 3 * torch.randn(2, 3, 7, 12), torch.rand(2, 3, 2)
+    heatmaps = logits.flatten(2).softmax(-1).view_as(logits)
+    found = share_near(logits, points, 0.3)
+    for b, k in np.ndindex(2, 3):
+        x, y = points[b, k].tolist()
+        share = sum(
+            float(heatmaps[b, k, i, j])
+            for i, j in np.ndindex(7, 12)
+            if math.hypot((j + 0.5) / 12 - x, (i + 0.5) / 7 - y) <= 0.3
+        )
+        assert float(found[b, k]) == pytest.approx(share, abs=1e-6)
+
+
+def test_the_share_near_a_point_tells_one_peak_from_two_and_from_none() -> None:
+    one, two, none = torch.full((3, 1, 1, 16, 16), -30.0).unbind()
+    one[..., 5, 5] = two[..., 5, 2] = two[..., 5, 13] = 0.0
+    shares = [float(share_near(x, soft_argmax(x), 0.1)) for x in (one, two, 0 * none)]
+    assert shares == pytest.approx([1, 0, math.pi * 0.1**2], abs=0.02)
+    assert share_near(one.half(), soft_argmax(one), 0.1).dtype == torch.float32
 
 
 def test_mask_hides_the_ratio_in_whole_cells_independently_for_each_image() -> None:

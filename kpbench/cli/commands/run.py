@@ -137,7 +137,7 @@ def train(
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    files: Annotated[list[Path], typer.Argument(help="Images and videos.")],
     method: Annotated[
         str | None, typer.Option(help="Whose shipped weights; distill_dkp if not named.")
     ] = None,
@@ -151,15 +151,32 @@ def predict(
     output: Annotated[Path, typer.Option(help="Folder for keypoints and overlays.")] = Path(
         "predictions"
     ),
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Draw them into a copy of each video, too.")
+    ] = False,
 ) -> None:
-    """Find keypoints in images: JSON, CSV, and an overlay PNG for each."""
+    """Find keypoints in images (JSON, CSV, an overlay PNG for each) and in videos.
+
+    For each video: CSV and HDF5 laid out as DeepLabCut's, and JSON, a line a frame.
+    """
+    from kpbench.cli.console import progress_bar, report_tracked
     from kpbench.records.shipped import chosen_model, whose_model
     from kpbench.running.own_images import predict_files
+    from kpbench.running.own_videos import is_video, predict_videos
 
     if model is not None and (method or protocol):
         raise InvalidInputError("--model names all of it: leave out --method and --protocol")
+    videos = [path for path in files if is_video(path)]
+    images = [path for path in files if not is_video(path)]
+    if overlay and not videos:
+        raise InvalidInputError("--overlay is for videos; images have one anyway")
     names = method or "distill_dkp", protocol or "people_background"
     folder = chosen_model(*names, model, results)
     typer.echo(f"model: {whose_model(folder)}", err=True)
-    for path in predict_files(folder, images, output):
-        typer.echo(path)
+    if images:
+        for path in predict_files(folder, images, output):
+            typer.echo(path)
+    if videos:
+        with progress_bar() as progress:
+            tracked = predict_videos(folder, videos, output, overlay=overlay, progress=progress)
+            raise typer.Exit(report_tracked(tracked))
