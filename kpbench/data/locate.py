@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from kpbench.errors import InvalidInputError, MissingDataError
-from kpbench.files.atomic import write_atomically
+from kpbench.files.atomic import user_config, write_atomically
 
 
 def find_root(dataset: str) -> Path | None:
@@ -82,10 +82,7 @@ def variable_of(dataset: str) -> str:
 
 def config_file() -> Path:
     """Return the file that `save_root` writes."""
-    import platformdirs
-
-    chosen = os.environ.get("KPBENCH_CONFIG")
-    return Path(chosen or platformdirs.user_config_dir("kpbench", False)) / "data.json"
+    return user_config() / "data.json"
 
 
 def _saved() -> dict[str, str]:
