@@ -12,6 +12,7 @@ import numpy as np
 from kpbench.contracts.types import Array
 from kpbench.errors import DataError, MissingPackageError
 from kpbench.files.contents import MEBI
+from kpbench.files.hdf5_heap import read_heap_row
 
 if TYPE_CHECKING:
     import h5py
@@ -32,7 +33,7 @@ def read_h5(path: Path, *names: str) -> dict[str, Array]:
         names: of the data sets, "/" between groups, e.g. "pose/2d".
 
     Returns:
-        {name: array}; text of fixed length is str.
+        {name: array}; text of fixed length is str; a table of numbers has named fields.
 
     Raises:
         MissingPackageError: h5py is not installed.
@@ -42,6 +43,83 @@ def read_h5(path: Path, *names: str) -> dict[str, Array]:
     """
     with _opened(path) as file:
         return {name: _read(file, name, path) for name in names}
+
+
+def read_h5_text(path: Path, group: str, name: str) -> str:
+    """Return a text of fixed length that is an attribute of a group.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file is missing or damaged, or has no such group or attribute.
+    """
+    with _opened(path) as file:
+        kept = _found(file, group, path)
+        if name not in kept.attrs:
+            raise DataError(f"{path}: {group!r} has no attribute {name!r}")
+        about = kept.attrs.get_id(name)
+        if about.dtype.kind != "S" or about.shape not in ((), (1,)):
+            raise DataError(f"{path}: {name!r} of {group!r} is no text of fixed length")
+        value = np.asarray(kept.attrs[name]).reshape(()).item()
+        return _decoded(value, f"{path}: {name!r} of {group!r}")
+
+
+def read_h5_number(path: Path, group: str, name: str) -> float | None:
+    """Return a number that is an attribute of a group, or None where there is none.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file is missing or damaged, has no such group, or it is no number.
+    """
+    with _opened(path) as file:
+        kept = _found(file, group, path)
+        if name not in kept.attrs:
+            return None
+        about = kept.attrs.get_id(name)
+        if about.dtype.kind not in "iuf" or about.shape != ():
+            raise DataError(f"{path}: {name!r} of {group!r} is no number")
+        return float(kept.attrs[name])
+
+
+def count_h5_files(path: Path, name: str) -> int:
+    """Return how many files are kept in a data set, one a row; see `read_h5_file`.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file or the data set is missing or damaged, or it holds no bytes.
+    """
+    with _opened(path) as file:
+        return int(_of_bytes(file, name, path).shape[0])
+
+
+def read_h5_file(path: Path, name: str, row: int) -> bytes:
+    """Return one file, e.g. a PNG, of a data set that holds one a row.
+
+    The rows have either one length, filled up with zeros, or each its own. The latter lie in heaps,
+    which are read here and not by the library: on some damaged files it does so for ever.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file or the data set is missing or damaged, or has no such row.
+    """
+    with _opened(path) as file:
+        data = _of_bytes(file, name, path)
+        if not 0 <= row < data.shape[0]:
+            raise DataError(f"{path}: {name!r} has {data.shape[0]} rows, none of number {row}")
+        if data.dtype.kind != "O":
+            _check(data, f"{path}: {name!r}")
+            return np.asarray(data[row]).tobytes()
+        return read_heap_row(path, file, data, row)
+
+
+def _of_bytes(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    import h5py
+
+    data = _data_set(file, name, path)
+    inner = h5py.check_vlen_dtype(data.dtype) if data.dtype.kind == "O" else data.dtype
+    wanted = 1 if data.dtype.kind == "O" else 2
+    if inner not in (np.dtype("i1"), np.dtype("u1")) or len(data.shape or ()) != wanted:
+        raise DataError(f"{path}: {name!r} holds {data.dtype}, no bytes of one file a row")
+    return data
 
 
 def names_in(path: Path) -> list[str]:
@@ -94,6 +172,23 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _read(file: h5py.File, name: str, path: Path) -> Array:
+    data = _data_set(file, name, path)
+    _check(data, f"{path}: {name!r}")
+    values = np.asarray(data[()])
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+
+
+def _data_set(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    import h5py
+
+    data = _found(file, name, path)
+    if not isinstance(data, h5py.Dataset):
+        raise DataError(f"{path}: {name!r} is no data set")
+    return data
+
+
+def _found(file: h5py.File, name: str, path: Path) -> Any:
+    """Return a group or data set, following hard links alone."""
     import h5py
 
     data: Any = file
@@ -105,11 +200,14 @@ def _read(file: h5py.File, name: str, path: Path) -> Array:
         if not isinstance(link, h5py.HardLink):
             raise DataError(f"{path}: {name!r} is a link that may lead out of the file; refused")
         data = data[part]
-    if not isinstance(data, h5py.Dataset):
-        raise DataError(f"{path}: {name!r} is no data set")
-    _check(data, f"{path}: {name!r}")
-    values = np.asarray(data[()])
-    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+    return data
+
+
+def _decoded(value: bytes, where: str) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 text at byte {error.start}") from None
 
 
 def _check(data: h5py.Dataset, where: str) -> None:
@@ -121,7 +219,7 @@ def _check(data: h5py.Dataset, where: str) -> None:
     if not filters <= _FILTERS:
         raise DataError(f"{where} is packed with a filter from a plugin; refused")
     # Text of variable length too: on some damaged files the library reads it for ever.
-    if data.shape is None or data.dtype.kind not in "biufS":
+    if data.shape is None or not _is_plain(data.dtype):
         raise DataError(
             f"{where} holds {data.dtype}, neither numbers nor text of fixed length; refused"
         )
@@ -130,3 +228,10 @@ def _check(data: h5py.Dataset, where: str) -> None:
         raise DataError(
             f"{where} says {size / MEBI:,.0f} MiB, {data.id.get_storage_size():,} bytes are stored"
         )
+
+
+def _is_plain(kind: np.dtype) -> bool:
+    """Return whether values are numbers, text of fixed length, or named numbers side by side."""
+    if kind.names is not None:
+        return all(kind[name].kind in "biuf" for name in kind.names)
+    return kind.kind in "biufS"
