@@ -75,6 +75,18 @@ def save_root(dataset: str, folder: Path) -> None:
     write_atomically(config_file(), json.dumps({"roots": roots}, indent=2).encode())
 
 
+def forget_root(dataset: str) -> None:
+    """Take a data set out of the user's config.
+
+    Raises:
+        InvalidInputError: the config is damaged.
+        StorageError: the config cannot be written.
+    """
+    roots = _saved()
+    if roots.pop(dataset, None) is not None:
+        write_atomically(config_file(), json.dumps({"roots": roots}, indent=2).encode())
+
+
 def variable_of(dataset: str) -> str:
     """Return the environment variable that names a data set's folder."""
     return f"KPBENCH_DATA_{dataset.upper()}"

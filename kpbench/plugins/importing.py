@@ -8,6 +8,7 @@ import importlib.util
 from typing import Any
 
 from kpbench.errors import BrokenPluginError, MissingPackageError
+from kpbench.plugins import described
 from kpbench.plugins.search import Kind, Plugin
 
 
@@ -19,6 +20,8 @@ def attribute(kind: Kind, plugin: Plugin, name: str) -> Any:
         BrokenPluginError: it cannot be imported for any other reason, or sets nothing of that name.
     """
     try:
+        if plugin.is_described:
+            return described.attribute(plugin.path, name)
         return getattr(importlib.import_module(plugin.module), name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

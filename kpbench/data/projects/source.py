@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from filecmp import cmp
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,7 +35,7 @@ class ProjectSource(Source):
 
     Attributes:
         format: of the files; see `kpbench.data.projects.read`.
-        labels: which labels, where there are several.
+        labelling: which labels, where there are several.
         individual: which animal, where several are labelled.
         category: which category of a COCO file.
         occluded: what a COCO keypoint of visibility 1 counts as.
@@ -49,7 +50,7 @@ class ProjectSource(Source):
     """
 
     format: str = ""
-    labels: str = ""
+    labelling: str = ""
     individual: str = ""
     category: str = ""
     occluded: str = "seen"
@@ -93,7 +94,7 @@ class ProjectSource(Source):
     @property
     def choice(self) -> Choice:
         """Which labels are read."""
-        return Choice(self.labels, self.individual, self.category, self.occluded)
+        return Choice(self.labelling, self.individual, self.category, self.occluded)
 
     def project(self, root: Path) -> Project:
         """Read the project; raises as `read_project`."""
@@ -115,7 +116,8 @@ class ProjectSource(Source):
             return labelled[tests if part == "test" else ~tests]
         rows = labelled[~tests]
         if self.crop not in AROUND:
-            rows = joined([rows, self.further(root, project, project.labelled[tests])])
+            others = self.further(root, project, project.labelled[tests])
+            rows = joined([rows, others]) if len(others) else rows
         return rows
 
     def tests(self, project: Project) -> Array:
@@ -153,14 +155,14 @@ class ProjectSource(Source):
         rows = joined([project.unlabelled, *films])
         if len(rows) == 0:
             return rows
-        if self.test:
-            return rows[~matching(rows, self.test)]
-        kept = ~np.isin(units(rows, self.split), units(test, self.split))
+        kept = ~np.isin(units(rows, self.split), units(test, self.split)) & ~matching(
+            rows, self.test
+        )
         if self.split != "frame":
             # a video is tested when the folder of its labelled frames is called as it is
             stems = {PurePosixPath(str(name)).name for name in units(test, self.split)}
             kept &= np.array([stem_of(str(name)) not in stems for name in rows.files], dtype=bool)
-        return rows[kept]
+        return rows[kept & ~same_files(root, rows.files, test.files)]
 
     def picture(self, root: Path, name: str) -> tuple[Image, bytes]:
         """Return one image or mask; some lie inside of a file."""
@@ -185,7 +187,7 @@ class ProjectSource(Source):
         if self.fingerprint and found != self.fingerprint:
             raise DataError(
                 f"{root}: labels or images have changed since the project was added (fingerprint "
-                f"{found}, added with {self.fingerprint}); add it again, which makes a new version: "
+                f"{found}, added with {self.fingerprint}); add it again for a new version: "
                 "kpbench data add NAME FOLDER"
             )
 
@@ -218,6 +220,22 @@ def spans(rows: Rows) -> Array:
     low = np.where(seen, rows.landmarks, np.inf).min(1)
     high = np.where(seen, rows.landmarks, -np.inf).max(1)
     return np.concatenate([low, high], 1)
+
+
+def same_files(root: Path, files: Array, others: Array) -> Array:
+    """Return which files have the same bytes as one of the others, (N,) bool.
+
+    Tools copy the first frame of a video, or a frame that was drawn twice, under another name.
+    """
+    sizes: dict[int, list[Path]] = {}
+    for name in sorted({str(name) for name in others if WITHIN not in str(name)}):
+        sizes.setdefault((root / name).stat().st_size, []).append(root / name)
+    same = np.zeros(len(files), bool)
+    for i, name in enumerate(files.tolist()):
+        if WITHIN not in name:
+            alike = sizes.get((root / name).stat().st_size, [])
+            same[i] = any(cmp(root / name, path, shallow=False) for path in alike)
+    return same
 
 
 def video_rows(root: Path, video: str, count: int, how: str) -> Rows:

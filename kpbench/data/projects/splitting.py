@@ -50,17 +50,18 @@ def tested(rows: Rows, by: str, globs: Sequence[str] = ()) -> Array:
         if not found.any() or found.all():
             which = "all" if found.any() else "none"
             raise InvalidInputError(
-                f"{which} of {len(rows)} labelled images match {', '.join(globs)}; they are called, "
-                f"e.g., {rows.files[0]}"
+                f"{which} of {len(rows)} labelled images match {', '.join(globs)}; one is called "
+                f"{rows.files[0]}"
             )
         return found
     names, where, counts = np.unique(units(rows, by), return_inverse=True, return_counts=True)
     if len(names) < 2:
         raise InvalidInputError(
-            f"all {len(rows)} labelled images are of one {by}, {names[0]!r}; choose --split frame, "
+            f"all {len(rows)} labelled images are of one {by}, {str(names[0])!r}; choose --split frame, "
             "and mind that images of one recording are then on both sides"
         )
-    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    hashes = [hashlib.sha256(str(name).encode()).digest() for name in names]
+    order = sorted(range(len(names)), key=hashes.__getitem__)
     before = np.cumsum([0, *(counts[i] for i in order)])
     # the number of units whose images come nearest to a third, one at least and not all
     best = int(np.abs(before[1:-1] - SHARE * len(rows)).argmin()) + 1
