@@ -255,7 +255,8 @@ def _of(module: str, path: Path, package: Path) -> Iterator[tuple[Plugin, frozen
     for info in pkgutil.iter_modules([str(path.parent)]):
         source = _source(path.parent, info)
         if not info.name.startswith("_") and "PLUGIN" in names_set(source):
-            yield Plugin(info.name, f"{module}.{info.name}", source, package), frozenset({"PLUGIN"})
+            sets = MARKS & names_set(source)
+            yield Plugin(info.name, f"{module}.{info.name}", source, package), sets
 
 
 def _source(folder: Path, info: pkgutil.ModuleInfo) -> Path:

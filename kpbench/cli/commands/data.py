@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Find, check and pack the data sets that you have.", no_args_is_help=True)
 app.command("add")(projects.add)
 app.command("remove")(projects.remove)
+app.command("fetch")(projects.fetch)
 
 Name = Annotated[str, typer.Argument(help="A data set, or one of its protocols.")]
 RecipeOption = Annotated[
@@ -56,6 +57,8 @@ def info(name: Name) -> None:
     about = dataset_of(name)
     typer.echo(f"{about.name}: {about.title}\n{about.about}")
     typer.echo(f"licence: {about.licence}\nfrom:    {about.source}\n")
+    if about.clone is not None:
+        typer.echo(projects.told(about.name, about.clone))
     if about.name not in datasets_on_disk():
         typer.echo("kpbench reads no files of it")
         return

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kpbench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from kpbench.data.dataset import Clone
 
 
 def add(
@@ -69,7 +72,7 @@ def add(
             raise InvalidInputError(f"name the folder of the project: kpbench data add {name} DIR")
         where = folder
         source = ProjectSource(
-            format, labels, individual, category, occluded, crop, split, tuple(test or ()), frames,
+            crop, format, labels, individual, category, occluded, split, tuple(test or ()), frames,
             choose,
         )  # fmt: skip
         if unit not in ("image", "px"):
@@ -108,3 +111,39 @@ def remove(name: Annotated[str, typer.Argument(help="A protocol that was added."
     from kpbench.data.projects.adding import remove as take_away
 
     typer.echo(f"removed {take_away(name)}; the project's folder was not touched")
+
+
+def told(name: str, clone: Clone) -> str:
+    """Return which repository a data set is in, at which state, and what is unclear."""
+    return (
+        f"clone:   {clone.repository}\n"
+        f"commit:  {clone.commit}\n"
+        f"folder:  {clone.folder or 'all of it'}, about {clone.megabytes:,.0f} MB\n"
+        f"unclear: {clone.unclear or 'nothing that is known'}\n"
+        f"get it with: kpbench data fetch {name} DIR\n"
+    )
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="A data set in a public repository.")],
+    folder: Annotated[Path | None, typer.Argument(help="Where to; ./NAME if not given.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Clone the repository of a public data set: one commit, and the data's folder alone."""
+    from kpbench.data.cloning import clone
+    from kpbench.data.installed import dataset_of
+    from kpbench.data.locate import config_file, save_root
+
+    dataset = dataset_of(name)
+    if dataset.clone is None:
+        raise InvalidInputError(
+            f"{dataset.name} lies in no public repository; how to get it says: kpbench data info "
+            f"{dataset.name}"
+        )
+    where = folder or Path(dataset.name)
+    typer.echo(f"licence: {dataset.licence}\n{told(dataset.name, dataset.clone)}")
+    if not yes:
+        typer.confirm(f"clone it into {where.absolute()}?", abort=True)
+    root = clone(dataset.clone, where)
+    save_root(dataset.name, root)
+    typer.echo(f"it lies in {root}; saved in {config_file()}")

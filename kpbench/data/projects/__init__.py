@@ -1,4 +1,4 @@
-"""A laboratory's labelled project as a protocol: DeepLabCut, Lightning Pose, COCO, SLEAP.
+"""A laboratory's labelled project as a protocol, whatever tool wrote it.
 
-One module a format, each with `is_one` and `read`, may enter, and what makes a protocol of any.
+Only what reads a project, splits it, and makes a protocol of it may enter.
 """

@@ -12,10 +12,11 @@ import numpy as np
 
 from kpbench.data.locate import find_root, forget_root, save_root
 from kpbench.data.projects.described import Description, read_description, written
+from kpbench.data.projects.frame_source import AROUND, fixed_crop
 from kpbench.data.projects.project import Project
 from kpbench.data.projects.read import format_of
 from kpbench.data.projects.rules import evaluators, indexed, likely_pairs
-from kpbench.data.projects.source import AROUND, ProjectSource, fixed_crop
+from kpbench.data.projects.source import ProjectSource
 from kpbench.data.source import Rows
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.files.atomic import write_atomically
@@ -63,9 +64,9 @@ def described(
     evaluators(name, project.names, normaliser=normaliser)
     labelled = [parts["regression"], parts["test"]]
     _check_normaliser(normaliser, project, parts["test"])
-    return Description(
+    found = Description(
         name=name,
-        version=_next_version(name),
+        version=1,
         about=_about(project, source, k or len(project.names)),
         k=k or len(project.names),
         landmarks=list(project.names),
@@ -79,6 +80,7 @@ def described(
         masks=all(rows.masks is not None for rows in parts.values()),
         shared=_shared(parts["regression"], parts["test"]),
     )
+    return _versioned(found)
 
 
 def check_name(name: str) -> None:
@@ -179,9 +181,14 @@ def warnings(description: Description, folder: Path) -> Iterator[str]:
         yield "no symmetric score: it has no rule for labels that are missing"
 
 
-def _next_version(name: str) -> int:
-    path = path_of(name)
-    return read_description(path).version + 1 if path.is_file() else 1
+def _versioned(found: Description) -> Description:
+    """Return a description with the version of an equal one that was added, or with the next."""
+    path = path_of(found.name)
+    if not path.is_file():
+        return found
+    before = read_description(path)
+    same = written(replace(found, version=before.version)) == written(before)
+    return replace(found, version=before.version + (not same))
 
 
 def _about(project: Project, source: ProjectSource, k: int) -> str:

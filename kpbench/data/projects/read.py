@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kpbench.data.projects import coco, deeplabcut, lightning_pose, sleap
+from kpbench.data.projects.formats import coco, deeplabcut, lightning_pose, sleap
 from kpbench.data.projects.project import Choice, Project
 from kpbench.errors import DataError, InvalidInputError, UnknownNameError
 

@@ -1,36 +1,23 @@
-"""A labelled project as a source of images: which of them train, which test, what is shown."""
+"""A laboratory's project as a source of images: any format, with the choices that it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from filecmp import cmp
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 from kpbench.api import Array
+from kpbench.data.projects.frame_source import FrameSource, further_rows
 from kpbench.data.projects.project import Choice, Project
 from kpbench.data.projects.read import read_project
-from kpbench.data.projects.splitting import SPLITS, matching, tested, units
-from kpbench.data.projects.videos import chosen_frames
-from kpbench.data.projects.within import picture_within
-from kpbench.data.source import WITHIN, Box, Rows, Source
+from kpbench.data.projects.splitting import SPLITS, tested
+from kpbench.data.source import Rows
 from kpbench.errors import DataError, InvalidInputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-AROUND = {"box": 1.2, "labels": 1.6}
-"""Side of the square that is shown, in longer sides of the box, or of what the labels span."""
-LEAST = 16.0
-"""Side of the smallest region, in pixels: labels may lie on one point."""
 
 
 @dataclass(frozen=True)
-class ProjectSource(Source):
+class ProjectSource(FrameSource):
     """Images of a labelled project.
 
     Attributes:
@@ -39,8 +26,6 @@ class ProjectSource(Source):
         individual: which animal, where several are labelled.
         category: which category of a COCO file.
         occluded: what a COCO keypoint of visibility 1 counts as.
-        crop: "whole": all of an image; "box": a square around the annotated box; "labels": a square
-            around the labels, in test, too; else "X,Y,W,H" in pixels of the image.
         split: what is kept on one side; see `kpbench.data.projects.splitting`.
         test: patterns of files or videos that test, instead.
         frames: frames of each video to learn from; 0: all.
@@ -54,7 +39,6 @@ class ProjectSource(Source):
     individual: str = ""
     category: str = ""
     occluded: str = "seen"
-    crop: str = "whole"
     split: str = "video"
     test: tuple[str, ...] = ()
     frames: int = 200
@@ -78,195 +62,41 @@ class ProjectSource(Source):
         super().__post_init__()
         if type(self.frames) is not int or self.frames < 0:
             raise InvalidInputError(f"frames={self.frames}: a whole number, 0 for all")
-        if self.crop not in ("whole", *AROUND):
-            fixed_crop(self.crop)
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         """The fields and their values."""
         return {**super().arguments, "test": list(self.test)}
 
-    @property
-    def parts(self) -> Mapping[str, str]:
-        """The parts."""
-        return {"discovery": "discovery", "regression": "train", "test": "test"}
-
-    @property
-    def choice(self) -> Choice:
-        """Which labels are read."""
-        return Choice(self.labelling, self.individual, self.category, self.occluded)
-
     def project(self, root: Path) -> Project:
-        """Read the project; raises as `read_project`."""
-        return read_project(root, self.format, self.choice)
-
-    def rows(self, root: Path, part: str) -> Rows:
-        """List the labelled images that train or test, or all that may be learnt from.
+        """Read the project.
 
         Raises:
-            DataError: a file is not what its format says, or other labels are there than were
-                added; names the file.
-            InvalidInputError: nothing would be on one of the sides, or there are no boxes.
+            DataError: as `read_project`; or the labels are others than were added.
         """
-        project = self.project(root)
-        self._check(root, project)
-        tests = self.tests(project)
-        labelled = self.shown(project)
-        if part != "discovery":
-            return labelled[tests if part == "test" else ~tests]
-        rows = labelled[~tests]
-        if self.crop not in AROUND:
-            others = self.further(root, project, project.labelled[tests])
-            rows = joined([rows, others]) if len(others) else rows
-        return rows
-
-    def tests(self, project: Project) -> Array:
-        """Return which labelled images test, (N,) bool."""
-        return tested(project.labelled, self.split, self.test)
-
-    def shown(self, project: Project) -> Rows:
-        """Return the labelled images, with the boxes that the crop is made by.
-
-        Raises:
-            InvalidInputError: there are no boxes, or an image shows several objects and is shown
-                whole.
-        """
-        rows = project.labelled
-        if self.crop == "labels":
-            return replace(rows, boxes=spans(rows))
-        if self.crop == "box":
-            if rows.boxes is None:
-                raise InvalidInputError(
-                    f"crop=box: the labels ({project.format}) have no boxes, or not for every "
-                    "object; choose crop=labels or crop=whole"
-                )
-            return rows
-        names, counts = np.unique(rows.files, return_counts=True)
-        if (counts > 1).any():
-            raise InvalidInputError(
-                f"{names[counts.argmax()]} shows {counts.max()} labelled objects, and "
-                f"{int((counts > 1).sum())} images more than one; choose --crop labels, or box"
-            )
-        return replace(rows, boxes=None)
-
-    def further(self, root: Path, project: Project, test: Rows) -> Rows:
-        """Return unlabelled images and frames of videos that do not belong to what tests."""
-        films = [video_rows(root, video, self.frames, self.choose) for video in project.videos]
-        rows = joined([project.unlabelled, *films])
-        if len(rows) == 0:
-            return rows
-        kept = ~np.isin(units(rows, self.split), units(test, self.split)) & ~matching(
-            rows, self.test
-        )
-        if self.split != "frame":
-            # a video is tested when the folder of its labelled frames is called as it is
-            stems = {PurePosixPath(str(name)).name for name in units(test, self.split)}
-            kept &= np.array([stem_of(str(name)) not in stems for name in rows.files], dtype=bool)
-        return rows[kept & ~same_files(root, rows.files, test.files)]
-
-    def picture(self, root: Path, name: str) -> tuple[Image, bytes]:
-        """Return one image or mask; some lie inside of a file."""
-        return picture_within(root, name) if WITHIN in name else super().picture(root, name)
-
-    def region(self, rows: Rows, i: int, size: tuple[int, int], points: Array | None) -> Box:
-        """Return the region that `crop` says."""
-        if self.crop == "whole":
-            return super().region(rows, i, size, points)
-        if self.crop not in AROUND:
-            x, y, width, height = fixed_crop(self.crop)
-            return (x, y, x + width, y + height)
-        assert rows.boxes is not None
-        corner, far = rows.boxes[i, :2], rows.boxes[i, 2:]
-        centre, half = (corner + far) / 2, max((far - corner).max(), LEAST) * AROUND[self.crop] / 2
-        left, top = (centre - half).tolist()
-        right, bottom = (centre + half).tolist()
-        return (left, top, right, bottom)
-
-    def _check(self, root: Path, project: Project) -> None:
-        found = project.fingerprint(root)
-        if self.fingerprint and found != self.fingerprint:
+        choice = Choice(self.labelling, self.individual, self.category, self.occluded)
+        project = read_project(root, self.format, choice)
+        found = project.fingerprint(root) if self.fingerprint else ""
+        if found != self.fingerprint:
             raise DataError(
                 f"{root}: labels or images have changed since the project was added (fingerprint "
                 f"{found}, added with {self.fingerprint}); add it again for a new version: "
                 "kpbench data add NAME FOLDER"
             )
+        return project
 
+    def tests(self, project: Project) -> Array:
+        """Return which labelled images test, (N,) bool."""
+        return tested(project.labelled, self.split, self.test)
 
-def fixed_crop(text: str) -> tuple[float, float, float, float]:
-    """Return x, y, width and height of a crop.
-
-    Raises:
-        InvalidInputError: it is no such text.
-
-    Example:
-        >>> fixed_crop("10,20,300,200")
-        (10.0, 20.0, 300.0, 200.0)
-    """
-    try:
-        x, y, width, height = (float(word) for word in text.split(","))
-        if not (width > 0 and height > 0 and max(map(abs, (x, y, width, height))) < 1e6):
-            raise ValueError
-    except ValueError:
-        raise InvalidInputError(
-            f"crop={text}: whole, box, labels, or X,Y,W,H in pixels, e.g. 0,0,640,480"
-        ) from None
-    return x, y, width, height
-
-
-def spans(rows: Rows) -> Array:
-    """Return the box around the visible labels of each row, (N, 4)."""
-    assert rows.landmarks is not None and rows.visible is not None
-    seen = rows.visible[..., None]
-    low = np.where(seen, rows.landmarks, np.inf).min(1)
-    high = np.where(seen, rows.landmarks, -np.inf).max(1)
-    return np.concatenate([low, high], 1)
-
-
-def same_files(root: Path, files: Array, others: Array) -> Array:
-    """Return which files have the same bytes as one of the others, (N,) bool.
-
-    Tools copy the first frame of a video, or a frame that was drawn twice, under another name.
-    """
-    sizes: dict[int, list[Path]] = {}
-    for name in sorted({str(name) for name in others if WITHIN not in str(name)}):
-        sizes.setdefault((root / name).stat().st_size, []).append(root / name)
-    same = np.zeros(len(files), bool)
-    for i, name in enumerate(files.tolist()):
-        if WITHIN not in name:
-            alike = sizes.get((root / name).stat().st_size, [])
-            same[i] = any(cmp(root / name, path, shallow=False) for path in alike)
-    return same
-
-
-def video_rows(root: Path, video: str, count: int, how: str) -> Rows:
-    """Return frames of a video; the video is their group."""
-    numbers = _frames(root / video, count, how)
-    return Rows(
-        files=np.array([f"{video}{WITHIN}{i}" for i in numbers], dtype=str),
-        groups=np.array([video] * len(numbers), dtype=str),
-    )
-
-
-@lru_cache(maxsize=64)
-def _frames(path: Path, count: int, how: str) -> tuple[int, ...]:
-    return tuple(chosen_frames(path, count, how))
-
-
-def joined(parts: Sequence[Rows]) -> Rows:
-    """Return the files and groups of several lists after one another; labels are left out."""
-    files = [part.files for part in parts if len(part)]
-    groups = [part.groups for part in parts if len(part)]
-    if not files:
-        return Rows(np.array([], dtype=str), groups=np.array([], dtype=str))
-    return Rows(np.concatenate(files), groups=np.concatenate([g for g in groups if g is not None]))
-
-
-def stem_of(name: str) -> str:
-    """Return what a video, or the folder of an image, is called.
-
-    Example:
-        >>> stem_of("videos/run 1.mp4::12"), stem_of("labeled-data/run 1/img.png")
-        ('run 1', 'run 1')
-    """
-    path = PurePosixPath(name.partition(WITHIN)[0])
-    return path.stem if WITHIN in name else path.parent.name
+    def further(self, root: Path, project: Project, test: Rows) -> Rows:
+        """Return unlabelled images and frames of videos that do not belong to what tests."""
+        return further_rows(
+            root,
+            project,
+            test,
+            by=self.split,
+            globs=self.test,
+            frames=self.frames,
+            choose=self.choose,
+        )

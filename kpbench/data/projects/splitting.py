@@ -57,8 +57,8 @@ def tested(rows: Rows, by: str, globs: Sequence[str] = ()) -> Array:
     names, where, counts = np.unique(units(rows, by), return_inverse=True, return_counts=True)
     if len(names) < 2:
         raise InvalidInputError(
-            f"all {len(rows)} labelled images are of one {by}, {str(names[0])!r}; choose --split frame, "
-            "and mind that images of one recording are then on both sides"
+            f"all {len(rows)} labelled images are of one {by}, {str(names[0])!r}; choose --split "
+            "frame, and mind that images of one recording are then on both sides"
         )
     hashes = [hashlib.sha256(str(name).encode()).digest() for name in names]
     order = sorted(range(len(names)), key=hashes.__getitem__)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kpbench.data.image_files import open_image
-from kpbench.data.projects.coco_masks import read_mask
-from kpbench.data.projects.sleap import bytes_within
+from kpbench.data.projects.formats.coco_masks import read_mask
+from kpbench.data.projects.formats.sleap import bytes_within
 from kpbench.data.projects.videos import frame
 from kpbench.data.source import WITHIN
 from kpbench.errors import DataError

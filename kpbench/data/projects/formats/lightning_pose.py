@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kpbench.data.projects.frames_of_tables import check_labelled, labelled_rows
+from kpbench.data.projects.formats.frames_of_tables import check_labelled, labelled_rows
+from kpbench.data.projects.formats.three_rows import read_table
 from kpbench.data.projects.project import Choice, Project, unlabelled_rows, videos_in
-from kpbench.data.projects.three_rows import read_table
 from kpbench.errors import DataError, InvalidInputError
 
 USUAL = "CollectedData.csv"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.data.projects.frames_of_tables import check_labelled, with_labels
+from kpbench.data.projects.formats.frames_of_tables import check_labelled, with_labels
 from kpbench.data.projects.project import CENTRE, Choice, Faults, Project, beyond
 from kpbench.data.source import WITHIN, Rows
 from kpbench.errors import DataError, InvalidInputError

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kpbench.data.projects.frames_of_tables import check_labelled, labelled_rows
-from kpbench.data.projects.pandas_table import read_pandas_table
+from kpbench.data.projects.formats.frames_of_tables import check_labelled, labelled_rows
+from kpbench.data.projects.formats.pandas_table import read_pandas_table
+from kpbench.data.projects.formats.three_rows import Table, read_table
 from kpbench.data.projects.project import Choice, Project, unlabelled_rows, videos_in
-from kpbench.data.projects.three_rows import Table, read_table
 from kpbench.errors import DataError, InvalidInputError
 from kpbench.files.contents import MEBI, read_text
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kpbench.data.projects.coco_masks import check_segmentation
-from kpbench.data.projects.frames_of_tables import check_labelled, with_labels
+from kpbench.data.projects.formats.coco_masks import check_segmentation
+from kpbench.data.projects.formats.frames_of_tables import check_labelled, with_labels
 from kpbench.data.projects.project import (
     CENTRE,
     Choice,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kpbench.api import Array
+from kpbench.data.projects.formats.three_rows import Table
 from kpbench.data.projects.project import CENTRE, Faults, beyond, folder_of
-from kpbench.data.projects.three_rows import Table
 from kpbench.data.source import Rows
 from kpbench.errors import DataError
 from kpbench.files.image_sizes import image_sizes

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from kpbench.api import Array
+from kpbench.data.projects.formats.three_rows import Table
 from kpbench.data.projects.project import Faults, inner_path
-from kpbench.data.projects.three_rows import Table
 from kpbench.errors import DataError
 from kpbench.files.hdf5 import names_in, read_h5
 
