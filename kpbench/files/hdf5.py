@@ -233,5 +233,5 @@ def _check(data: h5py.Dataset, where: str) -> None:
 def _is_plain(kind: np.dtype) -> bool:
     """Return whether values are numbers, text of fixed length, or named numbers side by side."""
     if kind.names is not None:
-        return all(kind[name].kind in "biuf" for name in kind.names)
+        return all(kind[name].base.kind in "biufS" for name in kind.names)
     return kind.kind in "biufS"

@@ -1,13 +1,16 @@
-"""Tables that pandas wrote to HDF5 in its "fixed" form, as DeepLabCut keeps labels beside the csv.
+"""Tables that pandas wrote to HDF5, as DeepLabCut keeps labels beside the csv.
 
-A table is a group: `axis0_level<i>` and `axis0_label<i>` are the rows of the header (texts, and
-which of them stands in each column), `axis1` or `axis1_level<i>` and `axis1_label<i>` the paths,
-`block0_values` the numbers. Nothing of it is unpickled.
+A table is a group, in one of two forms. "Fixed": `axis0_level<i>` and `axis0_label<i>` are the rows
+of the header (texts, and which of them stands in each column), `axis1`, or levels of it, the paths,
+`block0_values` the numbers. "Table": `table` has the fields `index`, the paths, and
+`values_block_0`, the numbers, whose columns an attribute names, as a pickle of texts; it is read
+without running anything (`kpbench.files.inert`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,10 @@ from kpbench.api import Array
 from kpbench.data.projects.formats.three_rows import Table
 from kpbench.data.projects.project import Faults, inner_path
 from kpbench.errors import DataError
-from kpbench.files.hdf5 import names_in, read_h5
+from kpbench.files.hdf5 import names_in, read_h5, read_h5_text
+from kpbench.files.inert import load
+
+_COLUMNS = "values_block_0"
 
 
 def read_pandas_table(path: Path, individual: str = "") -> Table:
@@ -30,42 +36,48 @@ def read_pandas_table(path: Path, individual: str = "") -> Table:
         MissingPackageError: h5py is not installed.
         DataError: the file is missing or no such table; names it.
     """
-    group = _group(path)
-    known = [n.removeprefix(f"{group}/") for n in names_in(path) if n.startswith(f"{group}/")]
-    arrays = read_h5(path, *(f"{group}/{name}" for name in known))
-    kept = {name.removeprefix(f"{group}/"): value for name, value in arrays.items()}
-    header = _levels(path, kept, "axis0")
+    files, header, values = _parts(path)
+    if len(header) not in (3, 4) or values.shape != (len(files), len(header[0])):
+        raise DataError(f"{path}: the numbers do not fit the header and the rows")
+    columns = np.arange(len(header[0]))
     if len(header) == 4:
-        header, columns = _of_individual(path, header, individual)
-    elif len(header) == 3:
-        columns = np.arange(len(header[0]))
-    else:
-        raise DataError(f"{path}: {len(header)} header rows; three or four are read")
-    if len(scorers := sorted(set(header[0]))) != 1:
-        raise DataError(f"{path}: labels of {len(scorers)} scorers: {', '.join(scorers)}")
-    names = tuple(dict.fromkeys(header[-2]))
-    if header[-1] != ["x", "y"] * len(names) or header[-2] != [n for n in names for _ in "xy"]:
+        columns = _of_individual(path, header[1], individual)
+    elif individual:
+        raise DataError(f"{path}: labels one animal; leave out --individual {individual}")
+    scorers, parts, coords = ([level[j] for j in columns] for level in (header[0], *header[-2:]))
+    if len(known := sorted(set(scorers))) != 1:
+        raise DataError(f"{path}: labels of {len(known)} scorers: {', '.join(known)}")
+    if "likelihood" in coords:
+        raise DataError(f"{path}: has likelihoods: these are predictions, not labels")
+    names = tuple(dict.fromkeys(parts))
+    if coords != ["x", "y"] * len(names) or parts != [name for name in names for _ in "xy"]:
         raise DataError(f"{path}: the columns should be x and y of one landmark after the other")
-    values = kept.get("block0_values")
+    points = values[:, columns].astype(np.float64).reshape(len(files), len(names), 2)
+    checked = _checked(path, files, points)
+    return Table(path, known[0], names, checked, tuple(range(1, len(files) + 1)), points)
+
+
+def _parts(path: Path) -> tuple[list[str], list[list[str]], Array]:
+    """Return paths, rows of the header, and numbers."""
+    known = names_in(path)
+    fixed = [name.rpartition("/")[0] for name in known if name.endswith("/block0_values")]
+    tables = [name for name in known if name.endswith("/table")]
+    if len(fixed) + len(tables) != 1:
+        raise DataError(
+            f"{path}: {len(fixed) + len(tables) or 'no'} tables of pandas; put the csv of the "
+            "labels beside it, which DeepLabCut writes, too"
+        )
+    return _of_fixed(path, fixed[0], known) if fixed else _of_table(path, tables[0])
+
+
+def _of_fixed(
+    path: Path, group: str, known: Sequence[str]
+) -> tuple[list[str], list[list[str]], Array]:
+    wanted = [n for n in known if re.fullmatch(rf"{group}/(axis[01]\w*|block0_values)", n)]
+    kept = {name.removeprefix(f"{group}/"): v for name, v in read_h5(path, *wanted).items()}
     index = _levels(path, kept, "axis1")
-    n = len(index[0])
-    if values is None or values.shape != (n, len(_levels(path, kept, "axis0")[0])):
-        raise DataError(f"{path}: the numbers of {group} do not fit its header and its rows")
-    points = values[:, columns].astype(np.float64).reshape(n, len(names), 2)
     files = ["/".join(parts) for parts in zip(*index, strict=True)]
-    return Table(
-        path, scorers[0], names, _checked(path, files, points), tuple(range(1, n + 1)), points
-    )
-
-
-def _group(path: Path) -> str:
-    groups = {name.rpartition("/")[0] for name in names_in(path) if name.endswith("block0_values")}
-    if len(groups) == 1:
-        return groups.pop()
-    raise DataError(
-        f"{path}: {len(groups) or 'no'} tables of pandas in its fixed form; put the csv of the "
-        "labels beside it, which DeepLabCut writes, too"
-    )
+    return files, _levels(path, kept, "axis0"), kept["block0_values"]
 
 
 def _levels(path: Path, kept: dict[str, Array], axis: str) -> list[list[str]]:
@@ -85,17 +97,34 @@ def _levels(path: Path, kept: dict[str, Array], axis: str) -> list[list[str]]:
     return found
 
 
-def _of_individual(
-    path: Path, header: list[list[str]], individual: str
-) -> tuple[list[list[str]], Array]:
-    known = list(dict.fromkeys(header[1]))
-    if individual not in known:
+def _of_table(path: Path, name: str) -> tuple[list[str], list[list[str]], Array]:
+    table = read_h5(path, name)[name]
+    fields = table.dtype.names or ()
+    if set(fields) != {"index", _COLUMNS} or table["index"].dtype.kind != "S":
         raise DataError(
-            f"{path}: several individuals: {', '.join(known)}; choose one, e.g. "
-            f"--individual {known[0]}"
+            f"{path}: has the columns {', '.join(fields) or 'of no table'}; put the csv of the "
+            "labels beside it, which DeepLabCut writes, too"
         )
-    columns = np.flatnonzero(np.array(header[1]) == individual)
-    return [[level[j] for j in columns] for level in header], columns
+    try:
+        columns = load(read_h5_text(path, name, f"{_COLUMNS}_kind").encode())
+        texts = [[str(text) for text in column] for column in columns]
+        header = [list(level) for level in zip(*texts, strict=True)]
+        files = [text.decode("utf-8") for text in table["index"].tolist()]
+    except DataError:
+        raise
+    except Exception as error:  # a broken pickle may raise anything
+        raise DataError(f"{path}: the names of the columns are damaged: {error}") from None
+    return files, header, table[_COLUMNS].reshape(len(table), -1)
+
+
+def _of_individual(path: Path, individuals: Sequence[str], individual: str) -> Array:
+    known = list(dict.fromkeys(individuals))
+    if individual not in known:
+        which = f"none called {individual!r}; it has" if individual else "several individuals"
+        raise DataError(
+            f"{path}: {which}: {', '.join(known)}; choose one, e.g. --individual {known[0]}"
+        )
+    return np.flatnonzero(np.array(individuals) == individual)
 
 
 def _checked(path: Path, files: list[str], points: Array) -> tuple[str, ...]:
