@@ -12,7 +12,7 @@ from kpbench.data.dataset import Clone
 from kpbench.data.projects.frame_source import FrameSource
 from kpbench.data.projects.project import Project
 from kpbench.data.projects.rules import evaluators
-from kpbench.data.projects.splitting import tested
+from kpbench.data.projects.splitting import chosen_to_test
 from kpbench.files.tables import read_csv
 
 LANDMARKS = tuple(f"vein_{i}" for i in range(1, 13))
@@ -50,7 +50,7 @@ class FlyWings(FrameSource):
 
     def tests(self, project: Project) -> Array:
         """Return which images test, (N,) bool: a third, by the hash of their names."""
-        return tested(project.labelled, "frame")
+        return chosen_to_test(project.labelled, "frame")
 
 
 DATASET = Dataset(

@@ -11,7 +11,7 @@ from kpbench.data.projects.formats import lightning_pose
 from kpbench.data.projects.frame_source import FrameSource, further_rows
 from kpbench.data.projects.project import Choice, Project
 from kpbench.data.projects.rules import evaluators
-from kpbench.data.projects.splitting import tested
+from kpbench.data.projects.splitting import chosen_to_test
 
 _PAWS = ("paw1LH", "paw2LF", "paw3RF", "paw4RH", "tailBase", "tailMid", "nose")
 LANDMARKS = (
@@ -36,7 +36,7 @@ class MirrorMouse(FrameSource):
 
     def tests(self, project: Project) -> Array:
         """Return which labelled images test, (N,) bool: a third, by the hash of their names."""
-        return tested(project.labelled, "frame")
+        return chosen_to_test(project.labelled, "frame")
 
     def further(self, root: Path, project: Project, test: Rows) -> Rows:
         """Return the video and the frames that nobody labelled."""

@@ -11,7 +11,7 @@ from kpbench.api import Array
 from kpbench.data.projects.frame_source import FrameSource, further_rows
 from kpbench.data.projects.project import Choice, Project
 from kpbench.data.projects.read import read_project
-from kpbench.data.projects.splitting import SPLITS, tested
+from kpbench.data.projects.splitting import SPLITS, chosen_to_test
 from kpbench.data.source import Rows
 from kpbench.errors import DataError, InvalidInputError
 
@@ -87,7 +87,7 @@ class ProjectSource(FrameSource):
 
     def tests(self, project: Project) -> Array:
         """Return which labelled images test, (N,) bool."""
-        return tested(project.labelled, self.split, self.test)
+        return chosen_to_test(project.labelled, self.split, self.test)
 
     def further(self, root: Path, project: Project, test: Rows) -> Rows:
         """Return unlabelled images and frames of videos that do not belong to what tests."""

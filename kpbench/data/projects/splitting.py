@@ -33,7 +33,7 @@ def units(rows: Rows, by: str) -> Array:
     return np.array([video if WITHIN in f else folder_of(f) for f, video in pairs], dtype=str)
 
 
-def tested(rows: Rows, by: str, globs: Sequence[str] = ()) -> Array:
+def chosen_to_test(rows: Rows, by: str, globs: Sequence[str] = ()) -> Array:
     """Return which rows test, (N,) bool.
 
     Args:
