@@ -18,10 +18,11 @@ def attribute(kind: Kind, plugin: Plugin, name: str) -> Any:
     Raises:
         MissingPackageError: a package that it declares in `requires` is not installed.
         BrokenPluginError: it cannot be imported for any other reason, or sets nothing of that name.
+        KpbenchError: the file that describes it is not what it should be.
     """
+    if plugin.is_described:
+        return described.attribute(plugin.path, name)
     try:
-        if plugin.is_described:
-            return described.attribute(plugin.path, name)
         return getattr(importlib.import_module(plugin.module), name)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

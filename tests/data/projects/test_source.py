@@ -190,7 +190,7 @@ def detected(data: Labels, noise: float, aspect: float) -> Detections:
     """Return keypoints that are the labels with noise, in [0, 1] of a squashed image."""
     draw = np.random.default_rng(3)
     size = np.array([aspect * 100, 100.0])
-    visible = np.isfinite(data.points).all(-1)
+    visible = np.asarray(np.isfinite(data.points).all(-1))
     landmarks = np.where(visible[..., None], data.points / size, 0)
     keypoints = draw.uniform(0.2, 0.8, landmarks.shape)
     landmarks = keypoints + draw.normal(0, noise, landmarks.shape) / (aspect, 1)
