@@ -33,7 +33,7 @@ def read_h5(path: Path, *names: str) -> dict[str, Array]:
         names: of the data sets, "/" between groups, e.g. "pose/2d".
 
     Returns:
-        {name: array}; text of fixed length is str; a table of numbers has named fields.
+        {name: array}; text of fixed length is str.
 
     Raises:
         MissingPackageError: h5py is not installed.
@@ -45,22 +45,43 @@ def read_h5(path: Path, *names: str) -> dict[str, Array]:
         return {name: _read(file, name, path) for name in names}
 
 
-def read_h5_text(path: Path, group: str, name: str) -> str:
-    """Return a text of fixed length that is an attribute of a group.
+def read_h5_table(path: Path, name: str) -> Array:
+    """Read a table: a data set whose rows are numbers and texts of fixed length side by side.
+
+    Returns:
+        (N,) with named fields; texts are bytes.
 
     Raises:
         MissingPackageError: h5py is not installed.
-        DataError: the file is missing or damaged, or has no such group or attribute.
+        DataError: as `read_h5`.
     """
+    with _opened(path) as file:
+        data = _data_set(file, name, path)
+        kinds = [data.dtype[field].base.kind for field in data.dtype.names or ()]
+        _check(data, f"{path}: {name!r}", plain=bool(kinds) and all(k in "biufS" for k in kinds))
+        return np.asarray(data[()])
+
+
+def read_h5_text(path: Path, group: str, name: str) -> str | None:
+    """Return a text that is an attribute of a group or data set, or None where there is none.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file is missing or damaged, has no such group, or it is no text.
+    """
+    import h5py
+
     with _opened(path) as file:
         kept = _found(file, group, path)
         if name not in kept.attrs:
-            raise DataError(f"{path}: {group!r} has no attribute {name!r}")
+            return None
         about = kept.attrs.get_id(name)
-        if about.dtype.kind != "S" or about.shape not in ((), (1,)):
-            raise DataError(f"{path}: {name!r} of {group!r} is no text of fixed length")
+        text = about.dtype.kind == "S" or h5py.check_string_dtype(about.dtype) is not None
+        if not text or about.shape not in ((), (1,)):
+            raise DataError(f"{path}: {name!r} of {group!r} is no text")
         value = np.asarray(kept.attrs[name]).reshape(()).item()
-        return _decoded(value, f"{path}: {name!r} of {group!r}")
+        where = f"{path}: {name!r} of {group!r}"
+        return value if isinstance(value, str) else _decoded(value, where)
 
 
 def read_h5_number(path: Path, group: str, name: str) -> float | None:
@@ -210,8 +231,14 @@ def _decoded(value: bytes, where: str) -> str:
         raise DataError(f"{where}: not UTF-8 text at byte {error.start}") from None
 
 
-def _check(data: h5py.Dataset, where: str) -> None:
-    """Raise unless a data set lies within its file and is of bounded size."""
+def _check(data: h5py.Dataset, where: str, plain: bool | None = None) -> None:
+    """Raise unless a data set lies within its file and is of bounded size.
+
+    Args:
+        data: the data set.
+        where: what it is called in an error.
+        plain: whether its type is admitted; None: where it is numbers or text of fixed length.
+    """
     if data.is_virtual or data.external:
         raise DataError(f"{where} takes its values from other files; refused")
     settings = data.id.get_create_plist()
@@ -219,7 +246,8 @@ def _check(data: h5py.Dataset, where: str) -> None:
     if not filters <= _FILTERS:
         raise DataError(f"{where} is packed with a filter from a plugin; refused")
     # Text of variable length too: on some damaged files the library reads it for ever.
-    if data.shape is None or not _is_plain(data.dtype):
+    plain = data.dtype.kind in "biufS" if plain is None else plain
+    if data.shape is None or not plain:
         raise DataError(
             f"{where} holds {data.dtype}, neither numbers nor text of fixed length; refused"
         )
@@ -228,10 +256,3 @@ def _check(data: h5py.Dataset, where: str) -> None:
         raise DataError(
             f"{where} says {size / MEBI:,.0f} MiB, {data.id.get_storage_size():,} bytes are stored"
         )
-
-
-def _is_plain(kind: np.dtype) -> bool:
-    """Return whether values are numbers, text of fixed length, or named numbers side by side."""
-    if kind.names is not None:
-        return all(kind[name].base.kind in "biufS" for name in kind.names)
-    return kind.kind in "biufS"

@@ -24,6 +24,7 @@ def evaluators(
     normaliser: Sequence[str] = (),
     pixels: float = 0.0,
     pairs: Pairs = (),
+    few: bool = False,
 ) -> tuple[EvaluatorSpec, ...]:
     """Return the evaluators of a project, the default one last.
 
@@ -33,6 +34,9 @@ def evaluators(
         normaliser: two landmarks whose distance in an image divides its errors.
         pixels: height of what is shown, for errors in pixels; 0: in % of that height.
         pairs: (left, right) indices; with them a score whose left and right may be exchanged.
+        few: labels may be few. A landmark with fewer than the regression has numbers gets the
+            minimum-norm solution, and test images that lack a label of the normaliser are left
+            out; else both are errors.
 
     Raises:
         UnknownNameError: the normaliser names no landmark.
@@ -48,7 +52,7 @@ def evaluators(
         frame="isotropic",
         bias=True,
         rows="visible",
-        min_norm=True,
+        min_norm=few,
     )
     error = "mean over images of d, d = mean over visible landmarks of |p - y|"
     if normaliser:
@@ -58,11 +62,10 @@ def evaluators(
         across = f"distance of {normaliser[0]} and {normaliser[1]}"
         strict = replace(
             strict,
-            formula=f"{error} / {across}, x 100, in an image that is not squashed; images that "
-            f"lack one of these two labels are left out; {_FIT}",
+            formula=f"{error} / {across}, x 100, in an image that is not squashed; {_FIT}",
             metric=f"L2 / {across}",
             eyes=(a, b),
-            skip_zero_eyes=True,
+            skip_zero_eyes=few,
         )
     elif pixels:
         strict = replace(

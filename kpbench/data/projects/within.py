@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kpbench.data.image_files import open_image
 from kpbench.data.projects.formats.coco_masks import read_mask
-from kpbench.data.projects.formats.sleap import bytes_within
+from kpbench.data.projects.formats.sleap import picture_of
 from kpbench.data.projects.videos import frame
 from kpbench.data.source import WITHIN
 from kpbench.errors import DataError
@@ -30,8 +29,7 @@ def picture_within(root: Path, name: str) -> tuple[Image, bytes]:
     file, _, key = name.partition(WITHIN)
     path = root / file
     if path.suffix.lower() == ".slp":
-        data = bytes_within(path, key)
-        return open_image(data, name), data
+        return picture_of(path, key)
     if not key.isdecimal():
         raise DataError(f"{path}: no image {key!r} in it")
     if path.suffix.lower() == ".json":

@@ -17,7 +17,7 @@ from kpbench.data.projects.source import ProjectSource
 from kpbench.data.projects.splitting import chosen_to_test
 from kpbench.data.sample import read_sample
 from kpbench.data.source import Rows
-from kpbench.errors import DataError, InvalidInputError, UnknownNameError
+from kpbench.errors import DataError, InvalidInputError, UndefinedScoreError, UnknownNameError
 from kpbench.scoring.detections import Detections
 from kpbench.scoring.evaluators import evaluate
 from tests.data.projects import writers
@@ -221,12 +221,15 @@ def test_images_that_lack_the_normaliser_are_left_out_and_told() -> None:
     whole = detected(labels(60), 0.01, 1.0)
     visible = np.ones((60, 4), bool)
     visible[:7, 1] = False
-    [spec] = evaluators("mice", NAMES, normaliser=("ear_L", "ear_R"))
+    [spec] = evaluators("mice", NAMES, normaliser=("ear_L", "ear_R"), few=True)
     train = Detections(whole.keypoints, whole.landmarks, np.ones((60, 4), bool), aspect=np.ones(60))
     test = Detections(whole.keypoints, whole.landmarks, visible, aspect=np.ones(60))
     found = evaluate(spec, train, test)
     assert not found.valid[:7].any() and found.valid[7:].all()
     assert any("7 of 60 test images left out" in note for note in found.notes)
+    [spec] = evaluators("mice", NAMES, normaliser=("ear_L", "ear_R"))
+    with pytest.raises(UndefinedScoreError, match="in 7 of 60 test images"):
+        evaluate(spec, train, test)
 
 
 @pytest.mark.parametrize("normaliser", [("nose",), ("nose", "nose"), ("nose", "tail", "ear_L")])

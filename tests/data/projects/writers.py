@@ -219,7 +219,8 @@ def write_sleap(root: Path, data: Labels, *, format_id: float = 1.2, padded: boo
         file["points"] = np.array(points, kinds)
         for number, video in enumerate(videos):
             rows = [i for i in range(len(data.images)) if data.videos[i] == video]
-            encoded = [_png(data.images[i]) for i in rows]
+            swapped = format_id < 1.4  # as OpenCV wrote them
+            encoded = [_png(data.images[i][..., :: -1 if swapped else 1]) for i in rows]
             group = file.create_group(f"video{number}")
             group["frame_numbers"] = np.array(rows)
             source = group.create_group("source_video")

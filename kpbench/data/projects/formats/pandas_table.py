@@ -19,7 +19,7 @@ from kpbench.api import Array
 from kpbench.data.projects.formats.three_rows import Table
 from kpbench.data.projects.project import Faults, inner_path
 from kpbench.errors import DataError
-from kpbench.files.hdf5 import names_in, read_h5, read_h5_text
+from kpbench.files.hdf5 import names_in, read_h5, read_h5_table, read_h5_text
 from kpbench.files.inert import load
 
 _COLUMNS = "values_block_0"
@@ -98,7 +98,7 @@ def _levels(path: Path, kept: dict[str, Array], axis: str) -> list[list[str]]:
 
 
 def _of_table(path: Path, name: str) -> tuple[list[str], list[list[str]], Array]:
-    table = read_h5(path, name)[name]
+    table = read_h5_table(path, name)
     fields = table.dtype.names or ()
     if set(fields) != {"index", _COLUMNS} or table["index"].dtype.kind != "S":
         raise DataError(
@@ -106,7 +106,7 @@ def _of_table(path: Path, name: str) -> tuple[list[str], list[list[str]], Array]
             "labels beside it, which DeepLabCut writes, too"
         )
     try:
-        columns = load(read_h5_text(path, name, f"{_COLUMNS}_kind").encode())
+        columns = load((read_h5_text(path, name, f"{_COLUMNS}_kind") or "").encode())
         texts = [[str(text) for text in column] for column in columns]
         header = [list(level) for level in zip(*texts, strict=True)]
         files = [text.decode("utf-8") for text in table["index"].tolist()]

@@ -12,11 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kpbench.api import Array
+from kpbench.data.image_files import open_image
 from kpbench.data.projects.formats.frames_of_tables import check_labelled, with_labels
 from kpbench.data.projects.project import CENTRE, Choice, Faults, Project, beyond
 from kpbench.data.source import WITHIN, Rows
@@ -27,9 +28,15 @@ from kpbench.files.hdf5 import (
     read_h5,
     read_h5_file,
     read_h5_number,
+    read_h5_table,
     read_h5_text,
 )
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ORDERED = 1.4
+"""From this `format_id` on an attribute tells if red and blue are exchanged; before, they are."""
 CENTRED = 1.1
 """From this `format_id` on, whole numbers are the centres of pixels; before, their upper left."""
 _USER = 0
@@ -42,11 +49,7 @@ _TABLES = {
 
 def is_one(root: Path) -> bool:
     """Tell whether a folder has a package of SLEAP."""
-    return bool(_label_files(root))
-
-
-def _label_files(root: Path) -> list[str]:
-    return [path.name for path in sorted(root.glob("*.slp"))]
+    return any(root.glob("*.slp"))
 
 
 def read(root: Path, choice: Choice) -> Project:
@@ -57,7 +60,7 @@ def read(root: Path, choice: Choice) -> Project:
         DataError: the file is not what its format says; names it and what in it.
         InvalidInputError: there are several packages and none was chosen.
     """
-    known = _label_files(root)
+    known = [path.name for path in sorted(root.glob("*.slp"))]
     if len(known) != 1 and not choice.labels:
         raise InvalidInputError(
             f"{root}: which package? There are: {', '.join(known) or 'none'}; choose one with "
@@ -127,7 +130,7 @@ def _embedded(path: Path) -> dict[int, _Embedded]:
 def _title(path: Path, group: str) -> str:
     """Return the name of the video that images are from, without its folder."""
     try:
-        about = json.loads(read_h5_text(path, f"{group}/source_video", "json"))
+        about = json.loads(read_h5_text(path, f"{group}/source_video", "json") or "{}")
         kept = about.get("backend", {}).get("filename") or about.get("filename")
         name = str(kept[0] if isinstance(kept, list) else kept).replace("\\", "/")
         return f"{group} {name.rpartition('/')[2]}"
@@ -140,7 +143,7 @@ def _skeleton(
 ) -> tuple[list[str], tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
     """Return names of the landmarks, edges, and pairs of mirror images."""
     try:
-        about = json.loads(read_h5_text(path, "metadata", "json"))
+        about = json.loads(read_h5_text(path, "metadata", "json") or "{}")
         skeletons = about["skeletons"]
         if len(skeletons) != 1:
             raise DataError(f"{path}: {len(skeletons)} skeletons; packages of one are read")
@@ -235,12 +238,31 @@ def _points(table: Array, instance: Any, count: int, where: str, faults: Faults)
 
 
 def _tables(path: Path) -> dict[str, Array]:
-    tables = read_h5(path, *_TABLES)
+    tables = {name: read_h5_table(path, name) for name in _TABLES}
     for name, wanted in _TABLES.items():
         lacks = set(wanted) - set(tables[name].dtype.names or ())
         if lacks or tables[name].ndim != 1:
             raise DataError(f"{path}: {name} has no column {', '.join(sorted(lacks)) or 'at all'}")
     return tables
+
+
+def picture_of(path: Path, key: str) -> tuple[Image, bytes]:
+    """Return an image of a package, and its encoded bytes; OpenCV wrote RGB as if it were BGR.
+
+    Raises:
+        DataError: there is no such image, or it cannot be decoded.
+    """
+    data = bytes_within(path, key)
+    image = open_image(data, f"{path}: {key}")
+    group = key.rpartition("/")[0]
+    order = read_h5_text(path, f"{group}/video", "channel_order")
+    if order is None:
+        order = "BGR" if (read_h5_number(path, "metadata", "format_id") or 1.0) < ORDERED else "RGB"
+    if order == "BGR" and image.mode == "RGB":
+        from PIL import Image
+
+        return Image.merge("RGB", image.split()[::-1]), data
+    return image, data
 
 
 def size_within(path: Path, key: str) -> tuple[int, int]:
