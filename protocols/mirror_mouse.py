@@ -76,5 +76,6 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     evaluator="mirror_mouse/strict",
     source=MirrorMouse(),
     published={"discovery": 1056, "regression": 60, "test": 30},
+    signals=("depth", "frames"),
     shared_identities="split by frame, 60 to train and 30 to test: one mouse is in both",
 )

@@ -27,6 +27,7 @@ class Sample:
     Attributes:
         image: (S, S, 3) uint8.
         mask: (S, S) bool, or None.
+        frames: (S, S, 3) uint8, another moment, or None.
         landmarks: (L, 2) float64, (x, y) = pixels of the file / size of the region, as the papers'
             loaders compute it; 0 where not visible; None without annotation.
         visible: (L,) bool, or None without annotation.
@@ -37,6 +38,7 @@ class Sample:
 
     image: Array
     mask: Array | None
+    frames: Array | None
     landmarks: Array | None
     visible: Array | None
     box: Array | None
@@ -86,7 +88,15 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         digest.update(np.ascontiguousarray(box, "<f8").tobytes())
     colour = opened if opened.mode == "RGB" else opened.convert("RGB")
     image = source.finish(cropped(colour, region, pixels), mask)
-    return Sample(image, mask, points, seen, box, float(size[0] / size[1]), digest.digest())
+    frames = None
+    if rows.neighbours is not None:
+        frames = image
+        if (other := str(rows.neighbours[i])) != name:
+            drawn, content = source.picture(root, other)
+            digest.update(content)
+            shown = _scaled(region, opened.size, drawn.size)
+            frames = source.finish(cropped(drawn.convert("RGB"), shown, pixels), None)
+    return Sample(image, mask, frames, points, seen, box, float(size[0] / size[1]), digest.digest())
 
 
 def _grey(mask: Image) -> Image:

@@ -54,6 +54,8 @@ class Rows:
         labels: (N,) str, annotation files of single images as `files`; None if there are none.
         boxes: (N, 4) float64, left, top, right, bottom of the object in pixels of the image file;
             None if unknown.
+        neighbours: (N,) str, as `files`, another moment of the same scene, the signal "frames"; the
+            image itself where none is known; None: no pairs.
         sizes: (N, 2) int, (width, height) of the image files where the annotation tells; else None.
 
     Raises:
@@ -68,6 +70,7 @@ class Rows:
     masks: Array | None = None
     labels: Array | None = None
     boxes: Array | None = None
+    neighbours: Array | None = None
     sizes: Array | None = None
 
     def __post_init__(self) -> None:

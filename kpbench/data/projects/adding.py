@@ -77,7 +77,11 @@ def described(
         height=0.0 if normaliser or unit != "px" else _height(folder, source, parts["test"]),
         pairs=[list(pair) for pair in mirrored],
         symmetric=bool(mirrored) and all(_all_seen(rows) for rows in labelled),
-        masks=all(rows.masks is not None for rows in parts.values()),
+        signals=[
+            signal
+            for signal, column in (("mask", "masks"), ("frames", "neighbours"))
+            if all(getattr(rows, column) is not None for rows in parts.values())
+        ],
         shared=_shared(parts["regression"], parts["test"]),
     )
     return _versioned(found)

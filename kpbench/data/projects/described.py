@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from kpbench.api import Signal
 from kpbench.data.dataset import Dataset
 from kpbench.data.projects.read import FORMATS
 from kpbench.data.projects.rules import evaluators, indexed
@@ -24,6 +25,8 @@ from kpbench.files.contents import MEBI, read_text
 ROLE = "project"
 """The role of all of these protocols: methods take the settings that they publish for none."""
 UNITS = ("image", "px")
+GIVEN: tuple[Signal, ...] = ("mask", "frames")
+"""Signals that the files of a project may hold."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Description:
         height: of what is shown, in pixels, for the unit px.
         pairs: (left, right) names.
         symmetric: whether a symmetric score is possible: no label is missing.
-        masks: whether all images have a mask.
+        signals: what all images have besides: "mask", and "frames" where there are videos.
         shared: why test shows videos of training, if it does.
         pixels: side of the packed images.
     """
@@ -60,7 +63,7 @@ class Description:
     height: float = 0.0
     pairs: Sequence[Sequence[str]] = ()
     symmetric: bool = False
-    masks: bool = False
+    signals: Sequence[str] = ()
     shared: str = ""
     pixels: int = 128
 
@@ -103,7 +106,7 @@ class Description:
             pixels=self.pixels,
             version=self.version,
             shared_identities=self.shared,
-            signals=("depth", "mask") if self.masks else ("depth",),
+            signals=("depth", *(name for name in GIVEN if name in self.signals)),
         )
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.data.projects.project import Project
+from kpbench.data.projects.project import VIDEOS, Project
 from kpbench.data.projects.splitting import matching, units
-from kpbench.data.projects.videos import chosen_frames
+from kpbench.data.projects.videos import chosen_frames, frame_count
 from kpbench.data.projects.within import picture_within
 from kpbench.data.source import WITHIN, Box, Rows, Source
 from kpbench.errors import InvalidInputError
@@ -77,12 +77,18 @@ class FrameSource(Source):
         tests = self.tests(project)
         labelled = self.shown(project)
         if part != "discovery":
-            return labelled[tests if part == "test" else ~tests]
+            return self._paired(root, project, labelled[tests if part == "test" else ~tests])
         rows = labelled[~tests]
         if self.crop not in AROUND:
             others = self.further(root, project, project.labelled[tests])
             rows = joined([rows, others]) if len(others) else rows
-        return rows
+        return self._paired(root, project, rows)
+
+    def _paired(self, root: Path, project: Project, rows: Rows) -> Rows:
+        """Return rows with the next frame of each frame, where the project has videos."""
+        if not project.videos:
+            return rows
+        return replace(rows, neighbours=next_frames(root, rows.files))
 
     @abstractmethod
     def tests(self, project: Project) -> Array:
@@ -223,6 +229,21 @@ def video_rows(root: Path, video: str, count: int, how: str) -> Rows:
         files=np.array([f"{video}{WITHIN}{i}" for i in numbers], dtype=str),
         groups=np.array([video] * len(numbers), dtype=str),
     )
+
+
+def next_frames(root: Path, files: Array) -> Array:
+    """Return the frame after each frame of a video, (N,) str; of the last one the one before it.
+
+    An image that is in no video is its own: nobody knows what was beside it.
+    """
+    found = []
+    for name in (str(name) for name in files):
+        video, _, number = name.partition(WITHIN)
+        if number.isdecimal() and video.lower().endswith(VIDEOS):
+            i, count = int(number), frame_count(root / video)
+            name = f"{video}{WITHIN}{i + 1 if i + 1 < count else max(i - 1, 0)}"
+        found.append(name)
+    return np.array(found, dtype=str)
 
 
 @lru_cache(maxsize=64)

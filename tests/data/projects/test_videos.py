@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from kpbench.data.projects.source import ProjectSource
 from kpbench.data.projects.videos import by_difference, chosen_frames, frame, frame_count
+from kpbench.data.sample import read_sample
 from kpbench.errors import DataError
 from tests.data.projects import writers
 from tests.data.projects.writers import labels
@@ -91,3 +93,26 @@ def test_frames_join_what_is_learnt_from_unless_their_video_tests(tmp_path: Path
     assert len(frames) == 4 * len(shown)
     picture, data = source.picture(tmp_path, frames[-1])
     assert picture.size == (SIDE, SIDE) and len(data) == 3 * SIDE * SIDE
+
+
+def test_a_frame_is_paired_with_the_next_one(tmp_path: Path) -> None:
+    writers.write_deeplabcut(tmp_path, labels(12))
+    write_video(tmp_path / "videos" / "new.mp4", [10 * i for i in range(20)])
+    source = ProjectSource(split="frame", frames=0)
+    rows = source.rows(tmp_path, "discovery")
+    assert rows.neighbours is not None
+    shown = {}
+    for i, name in enumerate(rows.files.tolist()):
+        sample = read_sample(tmp_path, source, rows, i, 16)
+        assert sample.frames is not None
+        if "::" in name:
+            shown[int(name.partition("::")[2])] = (sample.image.mean(), sample.frames.mean())
+        else:
+            np.testing.assert_array_equal(sample.image, sample.frames)
+    for i in range(20):
+        other = i + 1 if i < 19 else 18
+        assert shown[i] == pytest.approx((10 * i, 10 * other), abs=4)
+    digest = read_sample(tmp_path, source, rows, len(rows) - 1, 16).digest
+    alone = replace(rows, neighbours=None)
+    assert read_sample(tmp_path, source, alone, len(rows) - 1, 16).digest != digest
+    assert source.rows(tmp_path, "test").neighbours is not None
