@@ -9,7 +9,8 @@ is its module's name; the module exports `PLUGIN`. A folder is one plugin when i
 A recipe is declared by `kpbench.declare_recipe` in the module of a method or protocol.
 
 The environment variable KPBENCH_PLUGINS names files and folders (separated as in PATH) whose
-methods and protocols take part without being installed.
+methods and protocols take part without being installed. So do the protocols that files in the
+user's settings describe (`kpbench data add`).
 """
 
 from __future__ import annotations

@@ -112,6 +112,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KPBENCH_CACHE", str(folder))
+        patch.setenv("KPBENCH_CONFIG", str(tmp_path_factory.mktemp("config")))
         yield folder
 
 

@@ -71,7 +71,7 @@ def test_half_of_a_dotted_package_is_a_missing_package(install: Install) -> None
 
 def test_roles_are_those_of_the_installed_protocols(install: Install) -> None:
     real = ["celeba_aligned", "celeba_wild", "cub", "cub_aligned", "deepfashion", "human36m"]
-    assert roles() == [*real, "human36m_background", "taichi"]
+    assert roles() == [*real, "human36m_background", "project", "taichi"]
     install(
         "protocols", {"toy_discs": TOY_PROTOCOL.replace('"human36m"', '"discs"'), "torn": "1/0"}
     )

@@ -14,6 +14,25 @@ from kpbench.scoring.spec import EvaluatorSpec
 
 
 @dataclass(frozen=True)
+class Clone:
+    """A public repository that a data set lies in; see `kpbench data fetch`.
+
+    Attributes:
+        repository: its address, as `git clone` takes it.
+        commit: which state of it, 40 hexadecimal digits.
+        folder: the data set's in it, "" for all of it.
+        megabytes: of the folder's files.
+        unclear: what nobody has stated: licence, terms, how the labels came about.
+    """
+
+    repository: str
+    commit: str
+    folder: str
+    megabytes: float
+    unclear: str = ""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """What a user has to know to get a data set and to lay it out, and how runs on it are scored.
 
@@ -32,6 +51,7 @@ class Dataset:
         further: a paper's rule on another data set than the paper's, or one under which even
             perfect detections do not get a perfect score; only `kpbench disagreement` and
             `kpbench score` use them.
+        clone: the public repository that it lies in, if it does.
 
     Raises:
         InvalidInputError: a name that no command and no environment variable can hold.
@@ -46,6 +66,7 @@ class Dataset:
     needs: Sequence[str] = ()
     evaluators: Sequence[EvaluatorSpec] = ()
     further: Sequence[EvaluatorSpec] = ()
+    clone: Clone | None = None
 
     def __post_init__(self) -> None:
         """Check the name."""

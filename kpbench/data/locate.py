@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from kpbench.errors import InvalidInputError, MissingDataError
-from kpbench.files.atomic import write_atomically
+from kpbench.files.atomic import user_config, write_atomically
 
 
 def find_root(dataset: str) -> Path | None:
@@ -75,6 +75,18 @@ def save_root(dataset: str, folder: Path) -> None:
     write_atomically(config_file(), json.dumps({"roots": roots}, indent=2).encode())
 
 
+def forget_root(dataset: str) -> None:
+    """Take a data set out of the user's config.
+
+    Raises:
+        InvalidInputError: the config is damaged.
+        StorageError: the config cannot be written.
+    """
+    roots = _saved()
+    if roots.pop(dataset, None) is not None:
+        write_atomically(config_file(), json.dumps({"roots": roots}, indent=2).encode())
+
+
 def variable_of(dataset: str) -> str:
     """Return the environment variable that names a data set's folder."""
     return f"KPBENCH_DATA_{dataset.upper()}"
@@ -82,10 +94,7 @@ def variable_of(dataset: str) -> str:
 
 def config_file() -> Path:
     """Return the file that `save_root` writes."""
-    import platformdirs
-
-    chosen = os.environ.get("KPBENCH_CONFIG")
-    return Path(chosen or platformdirs.user_config_dir("kpbench", False)) / "data.json"
+    return user_config() / "data.json"
 
 
 def _saved() -> dict[str, str]:

@@ -222,7 +222,7 @@ class RealProtocol:
 
             depth = load_depth(self.depth, part)
         packed = part.open()
-        return ImageSet(packed.images, depth, packed.mask)
+        return ImageSet(packed.images, depth, packed.mask, packed.frames)
 
     def _labelled(self, images: ImageSet, packed: Packed) -> Labelled:
         if packed.landmarks is None or packed.visible is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ class Sample:
     Attributes:
         image: (S, S, 3) uint8.
         mask: (S, S) bool, or None.
+        frames: (S, S, 3) uint8, another moment, or None.
         landmarks: (L, 2) float64, (x, y) = pixels of the file / size of the region, as the papers'
             loaders compute it; 0 where not visible; None without annotation.
         visible: (L,) bool, or None without annotation.
@@ -38,6 +38,7 @@ class Sample:
 
     image: Array
     mask: Array | None
+    frames: Array | None
     landmarks: Array | None
     visible: Array | None
     box: Array | None
@@ -59,8 +60,7 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         DataError: a file is missing or unreadable, or the annotation is not finite; names the file.
     """
     name = str(rows.files[i])
-    data = read_bytes(root / name)
-    opened = open_image(data, name)
+    opened, data = source.picture(root, name)
     digest = hashlib.sha256(data)
     points = seen = None
     if rows.landmarks is not None or rows.labels is not None:
@@ -73,9 +73,9 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         raise DataError(f"{name}: the region to show is empty or not finite: {region}")
     mask = None
     if rows.masks is not None:
-        content = read_bytes(root / str(rows.masks[i]))
+        drawn, content = source.picture(root, str(rows.masks[i]))
         digest.update(content)
-        shape = _grey(open_image(content, str(rows.masks[i])))
+        shape = _grey(drawn)
         mask = cropped(shape, _scaled(region, opened.size, shape.size), pixels) > MASK_THRESHOLD
     if points is not None and seen is not None:
         points = np.where(seen[:, None], (points - corner) / size, 0.0)
@@ -88,37 +88,15 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         digest.update(np.ascontiguousarray(box, "<f8").tobytes())
     colour = opened if opened.mode == "RGB" else opened.convert("RGB")
     image = source.finish(cropped(colour, region, pixels), mask)
-    return Sample(image, mask, points, seen, box, float(size[0] / size[1]), digest.digest())
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        DataError: it is missing or cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
-
-
-def open_image(data: bytes, name: str) -> Image:
-    """Decode an image file.
-
-    Raises:
-        DataError: it is truncated, corrupt, or no image.
-    """
-    from PIL import Image
-
-    try:
-        opened = Image.open(io.BytesIO(data))
-        opened.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is no readable image: {error}") from error
-    if opened.mode == "1":  # a 1-bit mask becomes 0 and 255, like any other
-        return opened.convert("L")
-    return opened
+    frames = None
+    if rows.neighbours is not None:
+        frames = image
+        if (other := str(rows.neighbours[i])) != name:
+            drawn, content = source.picture(root, other)
+            digest.update(content)
+            shown = _scaled(region, opened.size, drawn.size)
+            frames = source.finish(cropped(drawn.convert("RGB"), shown, pixels), None)
+    return Sample(image, mask, frames, points, seen, box, float(size[0] / size[1]), digest.digest())
 
 
 def _grey(mask: Image) -> Image:

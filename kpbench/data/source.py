@@ -11,15 +11,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from kpbench.api import Array
+from kpbench.data.image_files import open_image, read_bytes
 from kpbench.errors import InvalidInputError, UnknownNameError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+WITHIN = "::"
+"""Between a file and which image in it: frame 12 of a video is "videos/a.mp4::12"."""
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the image file; may reach outside of it."""
+
+
+def file_of(name: str) -> str:
+    """Return the file that an image lies in.
+
+    Example:
+        >>> file_of("videos/a.mp4::12"), file_of("frames/12.png")
+        ('videos/a.mp4', 'frames/12.png')
+    """
+    return name.partition(WITHIN)[0]
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,8 @@ class Rows:
     """The images of one part of a data set, before any of them is opened.
 
     Attributes:
-        files: (N,) str, image files relative to the data set's folder, "/" between the parts.
+        files: (N,) str, image files relative to the data set's folder, "/" between the parts; an
+            image inside of a file is the file, `WITHIN`, and what `Source.picture` finds it by.
         landmarks: (N, L, 2) float64, (x, y) in pixels of the image file, the left or upper edge of
             the image at 0; None without annotation, or when `Source.labels` reads each file.
         visible: (N, L) bool; None: every label is there.
@@ -37,6 +54,8 @@ class Rows:
         labels: (N,) str, annotation files of single images as `files`; None if there are none.
         boxes: (N, 4) float64, left, top, right, bottom of the object in pixels of the image file;
             None if unknown.
+        neighbours: (N,) str, as `files`, another moment of the same scene, the signal "frames"; the
+            image itself where none is known; None: no pairs.
         sizes: (N, 2) int, (width, height) of the image files where the annotation tells; else None.
 
     Raises:
@@ -51,6 +70,7 @@ class Rows:
     masks: Array | None = None
     labels: Array | None = None
     boxes: Array | None = None
+    neighbours: Array | None = None
     sizes: Array | None = None
 
     def __post_init__(self) -> None:
@@ -146,6 +166,19 @@ class Source(ABC):
         points = rows.landmarks[i]
         seen = np.ones(len(points), bool) if rows.visible is None else rows.visible[i]
         return points, seen
+
+    def picture(self, root: Path, name: str) -> tuple[Image, bytes]:
+        """Return one image or mask, decoded, and the bytes that tell it from any other.
+
+        Args:
+            root: folder of the data set.
+            name: as in `Rows.files` or `Rows.masks`.
+
+        Raises:
+            DataError: it is missing, truncated or no image; names the file.
+        """
+        data = read_bytes(root / name)
+        return open_image(data, name), data
 
     def region(self, rows: Rows, i: int, size: tuple[int, int], points: Array | None) -> Box:
         """Return which region of image i is shown; the whole image, unless overridden.

@@ -136,6 +136,14 @@ def user_cache() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("kpbench", False))
 
 
+def user_config() -> Path:
+    """Return the folder of the user's settings: $KPBENCH_CONFIG, else the user's config folder."""
+    import platformdirs
+
+    chosen = os.environ.get("KPBENCH_CONFIG")
+    return Path(chosen) if chosen else Path(platformdirs.user_config_dir("kpbench", False))
+
+
 def write_artifact(path: Path, data: bytes) -> str:
     """Write `data` atomically and return its SHA-256."""
     write_atomically(path, data)

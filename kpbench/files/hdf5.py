@@ -12,6 +12,7 @@ import numpy as np
 from kpbench.contracts.types import Array
 from kpbench.errors import DataError, MissingPackageError
 from kpbench.files.contents import MEBI
+from kpbench.files.hdf5_heap import read_heap_row
 
 if TYPE_CHECKING:
     import h5py
@@ -42,6 +43,104 @@ def read_h5(path: Path, *names: str) -> dict[str, Array]:
     """
     with _opened(path) as file:
         return {name: _read(file, name, path) for name in names}
+
+
+def read_h5_table(path: Path, name: str) -> Array:
+    """Read a table: a data set whose rows are numbers and texts of fixed length side by side.
+
+    Returns:
+        (N,) with named fields; texts are bytes.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: as `read_h5`.
+    """
+    with _opened(path) as file:
+        data = _data_set(file, name, path)
+        kinds = [data.dtype[field].base.kind for field in data.dtype.names or ()]
+        _check(data, f"{path}: {name!r}", plain=bool(kinds) and all(k in "biufS" for k in kinds))
+        return np.asarray(data[()])
+
+
+def read_h5_text(path: Path, group: str, name: str) -> str | None:
+    """Return a text that is an attribute of a group or data set, or None where there is none.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file is missing or damaged, has no such group, or it is no text.
+    """
+    import h5py
+
+    with _opened(path) as file:
+        kept = _found(file, group, path)
+        if name not in kept.attrs:
+            return None
+        about = kept.attrs.get_id(name)
+        text = about.dtype.kind == "S" or h5py.check_string_dtype(about.dtype) is not None
+        if not text or about.shape not in ((), (1,)):
+            raise DataError(f"{path}: {name!r} of {group!r} is no text")
+        value = np.asarray(kept.attrs[name]).reshape(()).item()
+        where = f"{path}: {name!r} of {group!r}"
+        return value if isinstance(value, str) else _decoded(value, where)
+
+
+def read_h5_number(path: Path, group: str, name: str) -> float | None:
+    """Return a number that is an attribute of a group, or None where there is none.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file is missing or damaged, has no such group, or it is no number.
+    """
+    with _opened(path) as file:
+        kept = _found(file, group, path)
+        if name not in kept.attrs:
+            return None
+        about = kept.attrs.get_id(name)
+        if about.dtype.kind not in "iuf" or about.shape != ():
+            raise DataError(f"{path}: {name!r} of {group!r} is no number")
+        return float(kept.attrs[name])
+
+
+def count_h5_files(path: Path, name: str) -> int:
+    """Return how many files are kept in a data set, one a row; see `read_h5_file`.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file or the data set is missing or damaged, or it holds no bytes.
+    """
+    with _opened(path) as file:
+        return int(_of_bytes(file, name, path).shape[0])
+
+
+def read_h5_file(path: Path, name: str, row: int) -> bytes:
+    """Return one file, e.g. a PNG, of a data set that holds one a row.
+
+    The rows have either one length, filled up with zeros, or each its own. The latter lie in heaps,
+    which are read here and not by the library: on some damaged files it does so for ever.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        DataError: the file or the data set is missing or damaged, or has no such row.
+    """
+    with _opened(path) as file:
+        data = _of_bytes(file, name, path)
+        if not 0 <= row < data.shape[0]:
+            raise DataError(f"{path}: {name!r} has {data.shape[0]} rows, none of number {row}")
+        if data.dtype.kind != "O":
+            _check(data, f"{path}: {name!r}")
+            return np.asarray(data[row]).tobytes()
+        return read_heap_row(path, file, data, row)
+
+
+def _of_bytes(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    import h5py
+
+    data = _data_set(file, name, path)
+    inner = h5py.check_vlen_dtype(data.dtype) if data.dtype.kind == "O" else data.dtype
+    wanted = 1 if data.dtype.kind == "O" else 2
+    if inner not in (np.dtype("i1"), np.dtype("u1")) or len(data.shape or ()) != wanted:
+        raise DataError(f"{path}: {name!r} holds {data.dtype}, no bytes of one file a row")
+    return data
 
 
 def names_in(path: Path) -> list[str]:
@@ -94,6 +193,23 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _read(file: h5py.File, name: str, path: Path) -> Array:
+    data = _data_set(file, name, path)
+    _check(data, f"{path}: {name!r}")
+    values = np.asarray(data[()])
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+
+
+def _data_set(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    import h5py
+
+    data = _found(file, name, path)
+    if not isinstance(data, h5py.Dataset):
+        raise DataError(f"{path}: {name!r} is no data set")
+    return data
+
+
+def _found(file: h5py.File, name: str, path: Path) -> Any:
+    """Return a group or data set, following hard links alone."""
     import h5py
 
     data: Any = file
@@ -105,15 +221,24 @@ def _read(file: h5py.File, name: str, path: Path) -> Array:
         if not isinstance(link, h5py.HardLink):
             raise DataError(f"{path}: {name!r} is a link that may lead out of the file; refused")
         data = data[part]
-    if not isinstance(data, h5py.Dataset):
-        raise DataError(f"{path}: {name!r} is no data set")
-    _check(data, f"{path}: {name!r}")
-    values = np.asarray(data[()])
-    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+    return data
 
 
-def _check(data: h5py.Dataset, where: str) -> None:
-    """Raise unless a data set lies within its file and is of bounded size."""
+def _decoded(value: bytes, where: str) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 text at byte {error.start}") from None
+
+
+def _check(data: h5py.Dataset, where: str, plain: bool | None = None) -> None:
+    """Raise unless a data set lies within its file and is of bounded size.
+
+    Args:
+        data: the data set.
+        where: what it is called in an error.
+        plain: whether its type is admitted; None: where it is numbers or text of fixed length.
+    """
     if data.is_virtual or data.external:
         raise DataError(f"{where} takes its values from other files; refused")
     settings = data.id.get_create_plist()
@@ -121,7 +246,8 @@ def _check(data: h5py.Dataset, where: str) -> None:
     if not filters <= _FILTERS:
         raise DataError(f"{where} is packed with a filter from a plugin; refused")
     # Text of variable length too: on some damaged files the library reads it for ever.
-    if data.shape is None or data.dtype.kind not in "biufS":
+    plain = data.dtype.kind in "biufS" if plain is None else plain
+    if data.shape is None or not plain:
         raise DataError(
             f"{where} holds {data.dtype}, neither numbers nor text of fixed length; refused"
         )

@@ -8,6 +8,7 @@ import importlib.util
 from typing import Any
 
 from kpbench.errors import BrokenPluginError, MissingPackageError
+from kpbench.plugins import described
 from kpbench.plugins.search import Kind, Plugin
 
 
@@ -17,7 +18,10 @@ def attribute(kind: Kind, plugin: Plugin, name: str) -> Any:
     Raises:
         MissingPackageError: a package that it declares in `requires` is not installed.
         BrokenPluginError: it cannot be imported for any other reason, or sets nothing of that name.
+        KpbenchError: the file that describes it is not what it should be.
     """
+    if plugin.is_described:
+        return described.attribute(plugin.path, name)
     try:
         return getattr(importlib.import_module(plugin.module), name)
     except ModuleNotFoundError as error:

@@ -1,6 +1,7 @@
 """Where plugins lie: in the packages that entry points name, and where KPBENCH_PLUGINS points.
 
-Nothing is imported here. What each module is, is read from its source.
+Nothing is imported here. What each module is, is read from its source. A protocol may be a file of
+the user's settings instead (`kpbench.plugins.described`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Literal
 
 from kpbench.errors import BrokenPluginError, DuplicatePluginError, KpbenchError
 from kpbench.files.python_source import names_set, package_folders, parsed
-from kpbench.plugins import unpackaged
+from kpbench.plugins import described, unpackaged
 from kpbench.plugins.unpackaged import MARKS
 
 Kind = Literal["methods", "protocols"]
@@ -39,16 +40,25 @@ class Plugin:
         module: to import.
         path: of the module's source.
         package: folder of the package that ships it; what it imports from there is its code.
+        written: when a file that describes it was, in ns; 0 of a module.
     """
 
     name: str
     module: str
     path: Path
     package: Path
+    written: int = 0
+
+    @property
+    def is_described(self) -> bool:
+        """Whether it is described by a file, and `module` is what reads that."""
+        return self.path.suffix == described.ENDING
 
     @property
     def summary(self) -> str:
         """First line of the module's docstring, read without importing it."""
+        if self.is_described:
+            return described.about(self.path)
         try:
             text = ast.get_docstring(self.tree())
         except OSError as error:
@@ -66,11 +76,12 @@ class Plugin:
     @property
     def origin(self) -> str:
         """Where it lies, for a reader: its module, or its file where that is not packaged."""
-        return str(self.path) if self.module.startswith(unpackaged.__name__) else self.module
+        loose = self.is_described or self.module.startswith(unpackaged.__name__)
+        return str(self.path) if loose else self.module
 
     def tree(self) -> ast.Module:
-        """Return the parsed source of the plugin's module."""
-        return parsed(self.path)
+        """Return the parsed source of the plugin's module; of a description, that of no code."""
+        return ast.Module([], []) if self.is_described else parsed(self.path)
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,8 @@ def _stamps(kind: Kind) -> Iterator[tuple[str, int]]:
                 for entry in entries:
                     if entry.name.endswith(".py"):
                         yield entry.path, entry.stat().st_mtime_ns
+    if kind == "protocols":
+        yield from ((str(path), path.stat().st_mtime_ns) for path in described.files())
 
 
 def _folders_in(folder: Path) -> list[str]:
@@ -204,6 +217,9 @@ def _modules(kind: Kind) -> Iterator[tuple[Plugin, frozenset[str]]]:
         for plugin, sets in _unpackaged(place):
             if sets and _kind(plugin.path, sets) == kind:
                 yield plugin, sets
+    for path in described.files() if kind == "protocols" else ():
+        written = path.stat().st_mtime_ns
+        yield Plugin(path.stem, described.READER, path, path.parent, written), MARKS
 
 
 def _packaged(package: str, folder: Path) -> Iterator[tuple[Plugin, frozenset[str]]]:
@@ -239,7 +255,8 @@ def _of(module: str, path: Path, package: Path) -> Iterator[tuple[Plugin, frozen
     for info in pkgutil.iter_modules([str(path.parent)]):
         source = _source(path.parent, info)
         if not info.name.startswith("_") and "PLUGIN" in names_set(source):
-            yield Plugin(info.name, f"{module}.{info.name}", source, package), frozenset({"PLUGIN"})
+            sets = MARKS & names_set(source)
+            yield Plugin(info.name, f"{module}.{info.name}", source, package), sets
 
 
 def _source(folder: Path, info: pkgutil.ModuleInfo) -> Path:

@@ -82,7 +82,12 @@ def code_of(method: Plugin, protocol: Plugin, task: Task) -> Code:
 
 
 def _part(plugin: Plugin) -> Part:
-    """Return the code of a plugin; its module and its package may be one file, or folders."""
+    """Return the code of a plugin; its module and its package may be one file, or folders.
+
+    One that a file describes has none of its own: its arguments are part of the data's hash.
+    """
+    if plugin.is_described:
+        return _measuring(plugin.module)
     path = plugin.path.with_suffix("") if plugin.path.name != "__init__.py" else plugin.path.parent
     depth = len(path.relative_to(plugin.package).parts)
     name = plugin.module.rsplit(".", depth)[0]

@@ -47,7 +47,8 @@ def score_on(
             predicted = nearer_estimate(predicted, landmarks, spec.order)
         found, counts = _errors(spec, predicted, landmarks, part.visible)
         if spec.eyes is not None and spec.frame != "eyes":
-            distance = interocular_distances(landmarks, spec.eyes)[:, None]
+            both = part.visible[:, list(spec.eyes)].all(1)
+            distance = np.where(both, interocular_distances(landmarks, spec.eyes), 0)[:, None]
             zero += int((distance == 0).sum())
             found, counts = found / np.where(distance == 0, 1.0, distance), counts & (distance > 0)
         empty += int((~part.visible.any(1)).sum())

@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpbench.errors import DataError, MissingPackageError
-from kpbench.files.hdf5 import names_in, read_h5
+from kpbench.files.hdf5 import (
+    count_h5_files,
+    names_in,
+    read_h5,
+    read_h5_file,
+    read_h5_number,
+    read_h5_table,
+    read_h5_text,
+)
 from tests.files.test_pickles import damaged
 
 h5py: Any = pytest.importorskip("h5py")
@@ -199,3 +207,70 @@ def test_a_damaged_file_is_an_error_or_valid(sound: list[bytes], data: st.DataOb
             assert file.name in str(error)
         else:
             assert all(isinstance(values, np.ndarray) for values in found.values())
+
+
+def write_files(path: Path, *, chunks: tuple[int] | None) -> list[bytes]:
+    """Write rows of bytes of any length; return them."""
+    draw = np.random.default_rng(0)
+    rows = [draw.integers(0, 256, int(n), np.uint8).tobytes() for n in draw.integers(0, 9000, 40)]
+    with h5py.File(path, "w") as file:
+        kind = h5py.special_dtype(vlen=np.dtype("int8"))
+        data = file.create_dataset("video0/video", (len(rows),), dtype=kind, chunks=chunks)
+        for i, row in enumerate(rows):
+            data[i] = np.frombuffer(row, np.int8)
+    return rows
+
+
+@pytest.mark.parametrize("chunks", [None, (7,)])
+def test_files_of_any_length_are_read_without_the_library(
+    chunks: tuple[int] | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.slp"
+    rows = write_files(path, chunks=chunks)
+    assert count_h5_files(path, "video0/video") == 40
+    assert [read_h5_file(path, "video0/video", i) for i in range(40) if rows[i]] == [
+        row for row in rows if row
+    ]
+    for row in (-1, 40):
+        with pytest.raises(DataError, match=rf"has 40 rows, none of number {row}"):
+            read_h5_file(path, "video0/video", row)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damaged_heaps_are_errors_and_never_other_bytes(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.slp"
+        write_files(path, chunks=None)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
+        for row in range(0, 40, 9):
+            try:
+                assert len(read_h5_file(path, "video0/video", row)) <= len(content)
+            except DataError:
+                continue
+
+
+def test_attributes_and_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["t"] = np.array([(1.5, b"ab")], [("x", "f8"), ("name", "S4")])
+        file["plain"] = np.zeros(3)
+        file["t"].attrs["json"] = np.bytes_("{é}".encode())
+        file["t"].attrs["order"] = "BGR"
+        file["t"].attrs["format_id"] = 1.25
+        file["t"].attrs["broken"] = np.bytes_(b"\xff")
+        file["t"].attrs["list"] = np.arange(3)
+    assert read_h5_table(path, "t")["name"].tolist() == [b"ab"]
+    assert (read_h5_text(path, "t", "json"), read_h5_text(path, "t", "order")) == ("{é}", "BGR")
+    assert read_h5_number(path, "t", "format_id") == 1.25
+    assert read_h5_text(path, "t", "gone") is None and read_h5_number(path, "t", "gone") is None
+    with pytest.raises(DataError, match=r"'plain' holds float64"):
+        read_h5_table(path, "plain")
+    with pytest.raises(DataError, match="not UTF-8 text at byte 0"):
+        read_h5_text(path, "t", "broken")
+    for read in (read_h5_text, read_h5_number):
+        with pytest.raises(DataError, match=r"'list' of 't' is no"):
+            read(path, "t", "list")

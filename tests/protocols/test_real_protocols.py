@@ -54,6 +54,7 @@ def test_every_published_protocol_is_there() -> None:
     assert set(REAL) == {
         "human36m_background", "human36m", "human36m_unaligned", "deepfashion", "taichi",
         "celeba_aligned", "celeba_wild", "cub_aligned", "cub_001", "cub_002", "cub_003", "cub_all",
+        "lips", "tongue", "mirror_mouse", "fly_wings", "yt_faces",
     }  # fmt: skip
     assert {real(name).dataset.name for name in REAL} == set(TREES)
 
@@ -66,6 +67,8 @@ def test_from_files_to_a_record(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    if name == "mirror_mouse":
+        pytest.importorskip("av")
     protocol = real(name)
     results = tmp_path / "results"
     assert main(["data", "path", protocol.dataset.name, str(trees[protocol.dataset.name])]) == 0

@@ -17,8 +17,8 @@ IN_IMAGE = [name for name, spec in EVALUATORS.items() if spec.frame == "image"]
 ON_TRAIN = [name for name, spec in EVALUATORS.items() if spec.fit_on == "train"]
 LANDMARKS = {"human36m": 32, "deepfashion": 17, "taichi": 18, "celeba": 5, "cub": 15} | {
     "people_background": 32, "people_plain": 32, "people_rooms": 32, "people_fashion": 17,
-    "people_taichi": 18,
-    "aflw": 5, "300w": 68,
+    "people_taichi": 18, "aflw": 5, "300w": 68, "lips": 8, "tongue": 14, "mirror_mouse": 17,
+    "fly_wings": 12, "yt_faces": 68,
 }  # fmt: skip
 
 

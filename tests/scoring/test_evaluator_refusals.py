@@ -71,6 +71,7 @@ def test_faces_without_eye_distance(name: str) -> None:
     assert spec.eyes is not None
     left, right = spec.eyes
     train, test = toy(name)
+    test = replace(test, visible=np.ones_like(test.visible))
     landmarks = test.landmarks.copy()
     landmarks[[2, 7, 30], right] = landmarks[[2, 7, 30], left]
     broken = replace(test, landmarks=landmarks)

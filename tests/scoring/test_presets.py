@@ -29,6 +29,8 @@ EVERY_RUN = {
     "people_fashion": ["autolink", "stablekeypoints"],
     "people_taichi": ["siarohin", "autolink", "stablekeypoints"],
 }
+FRAMES = ("lips", "tongue", "mirror_mouse", "yt_faces", "fly_wings")
+"""Public labelled frames, whose only evaluator is the strict one."""
 FURTHER = {
     "deepfashion": ["lorenz_on_test"],
     "people_background": ["bkind", "bkind_min", "keypointgan", "zhang"],
@@ -50,9 +52,10 @@ def test_every_published_evaluator_is_there_in_order(dataset: str) -> None:
 
 
 def test_there_are_no_others() -> None:
-    assert {name.partition("/")[0] for name in NAMES} == set(EVERY_RUN)
+    assert {name.partition("/")[0] for name in NAMES} == {*EVERY_RUN, *FRAMES}
     assert {n for n in NAMES if get_evaluator(n).needs} == {
-        *("celeba/dve", "aflw/dve", "300w/dve", "cub/huang", "cub/choudhury")
+        *("celeba/dve", "aflw/dve", "300w/dve", "cub/huang", "cub/choudhury"),
+        *(f"{name}/strict" for name in FRAMES),
     }
 
 
@@ -104,7 +107,7 @@ def test_strict_has_a_bias_and_never_looks_at_test_labels(name: str) -> None:
     assert not strict.oracle_used
     assert strict.train_flip == "none"
     assert strict.trim is None
-    first = evaluators_of(strict.dataset)[0]
+    first = evaluators_of(strict.dataset, strict.needs)[0]
     assert (strict.metric, strict.unit) == (first.metric, first.unit)
 
 
@@ -122,7 +125,7 @@ def test_which_look_at_test_labels() -> None:
 def test_specs_are_complete(name: str) -> None:
     spec = get_evaluator(name)
     assert len(spec.paper) > 20 and len(spec.formula) > 40
-    assert spec.unit in ("%", "px at 128", "px at 256")
+    assert spec.unit in ("%", "px", "px at 128", "px at 256")
     assert spec.scale == {"%": 100, "px at 128": 128, "px at 256": 256}[spec.unit]
 
 

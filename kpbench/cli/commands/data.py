@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kpbench.cli.arguments import parse_device, parse_recipe
+from kpbench.cli.commands import projects
 from kpbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from kpbench.people.protocol import PeopleProtocol
 
 app = typer.Typer(help="Find, check and pack the data sets that you have.", no_args_is_help=True)
+app.command("add")(projects.add)
+app.command("remove")(projects.remove)
+app.command("fetch")(projects.fetch)
 
 Name = Annotated[str, typer.Argument(help="A data set, or one of its protocols.")]
 RecipeOption = Annotated[
@@ -53,6 +57,8 @@ def info(name: Name) -> None:
     about = dataset_of(name)
     typer.echo(f"{about.name}: {about.title}\n{about.about}")
     typer.echo(f"licence: {about.licence}\nfrom:    {about.source}\n")
+    if about.clone is not None:
+        typer.echo(projects.told(about.name, about.clone))
     if about.name not in datasets_on_disk():
         typer.echo("kpbench reads no files of it")
         return

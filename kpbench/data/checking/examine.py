@@ -12,8 +12,8 @@ import numpy as np
 
 from kpbench.api import Array, Progress
 from kpbench.data.packing.parallel import on_all_cores
-from kpbench.data.sample import Sample, open_image, read_bytes, read_sample
-from kpbench.data.source import Rows, Source
+from kpbench.data.sample import Sample, read_sample
+from kpbench.data.source import Rows, Source, file_of
 from kpbench.errors import DataError
 
 CHUNK = 256
@@ -140,7 +140,7 @@ class Examiner:
         try:
             sample = read_sample(self.root, self.source, rows, i, self.pixels)
         except DataError as error:
-            _blamed(found, self.root, rows, i).append((row, str(error)))
+            _blamed(found, self.source, self.root, rows, i).append((row, str(error)))
             return
         found.digests[row] = sample.digest
         found.pictures[row] = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
@@ -168,17 +168,17 @@ class Examiner:
 def _missing(root: Path, rows: Rows) -> Iterator[tuple[int, str]]:
     for column in (rows.files, rows.masks, rows.labels):
         for i, name in enumerate([] if column is None else column):
-            if not (root / str(name)).is_file():
+            if not (root / file_of(str(name))).is_file():
                 yield i, str(name)
 
 
-def _blamed(found: Examined, root: Path, rows: Rows, i: int) -> Faults:
+def _blamed(found: Examined, source: Source, root: Path, rows: Rows, i: int) -> Faults:
     """Return the list to which a row that cannot be read belongs."""
     for column, faults in ((rows.files, found.images), (rows.masks, found.masks)):
         if column is None:
             continue
         try:
-            open_image(read_bytes(root / str(column[i])), "")
+            source.picture(root, str(column[i]))
         except DataError:
             return faults
     return found.annotations

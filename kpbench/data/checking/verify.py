@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,9 +139,10 @@ def _swapped(part: _Part) -> Finding:
 
 def _twice(part: _Part) -> Iterator[Finding]:
     """Yield images that are listed, or look the same, twice within a part."""
-    names, counts = np.unique(part.rows.files, return_counts=True)
-    if (counts > 1).any():
-        repeated = [str(name) for name in names[counts > 1]]
+    boxes = np.zeros((len(part.rows), 4)) if part.rows.boxes is None else part.rows.boxes
+    # several objects of an image are not one image twice
+    shown = Counter(zip(part.rows.files.tolist(), map(tuple, boxes.tolist()), strict=True))
+    if repeated := sorted(name for (name, _), count in shown.items() if count > 1):
         text = f"images listed more than once: {len(repeated):,}"
         yield Finding("error", part.name, text, repeated[:EXAMPLES])
     first: dict[bytes, int] = {}

@@ -50,6 +50,7 @@ class Packed:
     Attributes:
         images: (N, S, S, 3) uint8.
         mask: (N, S, S) bool, or None.
+        frames: (N, S, S, 3) uint8, another moment of each, or None.
         landmarks: (N, L, 2) float64, (x, y) in [0, 1], 0 where not visible; or None.
         visible: (N, L) bool; None, like landmarks, without annotation.
         groups: (N,) str, the identity shown, or None.
@@ -62,6 +63,7 @@ class Packed:
 
     images: Array
     mask: Array | None
+    frames: Array | None
     landmarks: Array | None
     visible: Array | None
     groups: Array | None

@@ -167,7 +167,7 @@ def _keep(arrays: Mapping[str, Array], row: int, sample: Sample) -> None:
     arrays["images"][row] = sample.image
     arrays["aspect"][row] = sample.aspect
     arrays["digests"][row] = np.frombuffer(sample.digest, np.uint8)
-    for name in ("mask", "landmarks", "visible"):
+    for name in ("mask", "frames", "landmarks", "visible"):
         if name not in arrays:
             continue
         value = getattr(sample, name)
@@ -191,6 +191,8 @@ def _layout(wanted: PackedSet, rows: Rows) -> Layout:
         layout[name] = (column.dtype, (n,))
     if rows.masks is not None:
         layout["mask"] = (np.dtype("|b1"), (n, side, side))
+    if rows.neighbours is not None:
+        layout["frames"] = (np.dtype("|u1"), (n, side, side, 3))
     if rows.boxes is not None:
         layout["boxes"] = (np.dtype("<f8"), (n, 4))
     if (landmarks := _count_landmarks(wanted, rows)) is not None:

@@ -13,6 +13,7 @@ from tests.protocols.trees import (
     deepfashion,
     human36m,
     human36m_raw,
+    labelled_frames,
     taichi,
 )
 
@@ -34,5 +35,10 @@ TREES: Mapping[str, Write] = {
     "celeba": celeba.write,
     "cub": cub.write,
     "cub_aligned": cub_aligned.write,
+    "lips": labelled_frames.write_lips,
+    "tongue": labelled_frames.write_tongue,
+    "mirror_mouse": labelled_frames.write_mirror_mouse,
+    "fly_wings": labelled_frames.write_fly_wings,
+    "yt_faces": labelled_frames.write_yt_faces,
 }
 """Data set -> writer."""

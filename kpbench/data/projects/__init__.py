@@ -1,0 +1,4 @@
+"""A laboratory's labelled project as a protocol, whatever tool wrote it.
+
+Only what reads a project, splits it, and makes a protocol of it may enter.
+"""

@@ -1,0 +1,1 @@
+"""Speakers' lips on video and tongues on ultrasound, labelled by hand (Wrench and Balch-Tomes)."""
