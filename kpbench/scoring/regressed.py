@@ -92,11 +92,15 @@ def _report(spec: EvaluatorSpec, zero: int, empty: int, n: int, notes: list[str]
     """Refuse test images on which the evaluator has no value, or note that they are left out."""
     if zero and not spec.skip_zero_eyes:
         raise UndefinedScoreError(
-            f"the eyes coincide in {zero} of {n} test images, so {spec.name} "
-            "divides by zero; correct the landmarks or leave these images out"
+            f"{spec.name} divides by the distance of landmarks {spec.eyes}, which coincide or are "
+            f"not both visible in {zero} of {n} test images; correct the landmarks or leave these "
+            "images out"
         )
     if zero:
-        notes.append(f"{zero} of {n} test images left out: the eyes coincide")
+        notes.append(
+            f"{zero} of {n} test images left out: landmarks {spec.eyes} coincide or are "
+            "not both visible"
+        )
     if empty and spec.aggregation in ("image_mean", "group_mean"):
         raise UndefinedScoreError(
             f"{spec.name} averages inside each image, and {empty} of {n} test images have "

@@ -39,7 +39,7 @@ def shapes(spec: EvaluatorSpec, n: int, seed: int) -> tuple[Array, Array]:
     visible = np.ones(landmarks.shape[:2], bool)
     if spec.rows != "all":
         visible = rng.random(visible.shape) < 0.85
-        visible[:, 0] = True
+        visible[:, [0, *(spec.eyes or ())]] = True
     return landmarks, visible
 
 

@@ -80,7 +80,7 @@ class Description:
             normaliser=self.normaliser,
             pixels=self.height if self.unit == "px" else 0.0,
             pairs=pairs,
-            few=True,
+            gaps=True,
         )
         source = ProjectSource().configured(dict(self.source))
         form = FORMATS[source.format] if source.format in FORMATS else None

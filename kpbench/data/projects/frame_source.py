@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.data.projects.project import VIDEOS, Project
+from kpbench.data.projects.project import Project
 from kpbench.data.projects.splitting import matching, units
 from kpbench.data.projects.videos import chosen_frames, frame_count
 from kpbench.data.projects.within import picture_within
 from kpbench.data.source import WITHIN, Box, Rows, Source
 from kpbench.errors import InvalidInputError
+from kpbench.files.video.reading import SUFFIXES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -239,7 +240,7 @@ def next_frames(root: Path, files: Array) -> Array:
     found = []
     for name in (str(name) for name in files):
         video, _, number = name.partition(WITHIN)
-        if number.isdecimal() and video.lower().endswith(VIDEOS):
+        if number.isdecimal() and video.lower().endswith(SUFFIXES):
             i, count = int(number), frame_count(root / video)
             name = f"{video}{WITHIN}{i + 1 if i + 1 < count else max(i - 1, 0)}"
         found.append(name)

@@ -13,10 +13,10 @@ import numpy as np
 from kpbench.api import Array
 from kpbench.data.source import Rows, file_of
 from kpbench.errors import DataError
+from kpbench.files.video.reading import SUFFIXES
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """Endings of image files, in small letters."""
-VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 SHOWN = 5
 """Faults that an error names."""
 OUTSIDE = 0.05
@@ -150,7 +150,7 @@ def videos_in(root: Path, folder: str) -> tuple[str, ...]:
     """Return the video files of a folder, relative to `root`, sorted; drawn ones are left out."""
     if not (root / folder).is_dir():
         return ()
-    found = [path for path in (root / folder).rglob("*") if path.suffix.lower() in VIDEOS]
+    found = [path for path in (root / folder).rglob("*") if path.suffix.lower() in SUFFIXES]
     kept = [path for path in found if not path.stem.endswith("_labeled")]
     return tuple(sorted(path.relative_to(root).as_posix() for path in kept))
 

@@ -24,9 +24,11 @@ def evaluators(
     normaliser: Sequence[str] = (),
     pixels: float = 0.0,
     pairs: Pairs = (),
-    few: bool = False,
+    gaps: bool = False,
 ) -> tuple[EvaluatorSpec, ...]:
     """Return the evaluators of a project, the default one last.
+
+    A landmark with fewer labels than the regression has numbers gets the minimum-norm solution.
 
     Args:
         name: of the protocol.
@@ -34,9 +36,7 @@ def evaluators(
         normaliser: two landmarks whose distance in an image divides its errors.
         pixels: height of what is shown, for errors in pixels; 0: in % of that height.
         pairs: (left, right) indices; with them a score whose left and right may be exchanged.
-        few: labels may be few. A landmark with fewer than the regression has numbers gets the
-            minimum-norm solution, and test images that lack a label of the normaliser are left
-            out; else both are errors.
+        gaps: test images that lack a label of the normaliser are left out; else they are an error.
 
     Raises:
         UnknownNameError: the normaliser names no landmark.
@@ -52,7 +52,7 @@ def evaluators(
         frame="isotropic",
         bias=True,
         rows="visible",
-        min_norm=few,
+        min_norm=True,
     )
     error = "mean over images of d, d = mean over visible landmarks of |p - y|"
     if normaliser:
@@ -65,7 +65,7 @@ def evaluators(
             formula=f"{error} / {across}, x 100, in an image that is not squashed; {_FIT}",
             metric=f"L2 / {across}",
             eyes=(a, b),
-            skip_zero_eyes=few,
+            skip_zero_eyes=gaps,
         )
     elif pixels:
         strict = replace(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.errors import DataError, MissingPackageError
+from kpbench.errors import DataError
+from kpbench.files.video.reading import container_of, upright
 
 NEAR = 300
 """Frames that are decoded on the way to a later one, rather than looked for anew."""
@@ -72,7 +73,7 @@ def by_difference(changes: Array, count: int) -> Array:
 
 
 def frame(path: Path, number: int) -> Array:
-    """Return one frame, (H, W, 3) uint8.
+    """Return one frame as it is shown, (H, W, 3) uint8.
 
     Raises:
         MissingPackageError: PyAV is not installed.
@@ -108,7 +109,7 @@ def _index(path: Path) -> _Index:
 
 @lru_cache(maxsize=64)
 def _indexed(path: Path, size: int, changed: int) -> _Index:
-    with _opened(path) as container:
+    with container_of(path) as container:
         stream = container.streams.video[0]
         try:
             packets = [p for p in container.demux(stream) if p.pts is not None and p.size]
@@ -118,23 +119,6 @@ def _indexed(path: Path, size: int, changed: int) -> _Index:
         raise DataError(f"{path}: has no frame with a time")
     times = tuple(sorted({int(p.pts) for p in packets}))
     return _Index(times, tuple(sorted({int(p.pts) for p in packets if p.is_keyframe})))
-
-
-def _opened(path: Path) -> Any:
-    try:
-        import av
-    except ImportError:
-        raise MissingPackageError(
-            'reading videos needs PyAV: pip install "kpbench[video]"'
-        ) from None
-    try:
-        container = av.open(str(path))
-    except Exception as error:  # of ffmpeg, of many kinds
-        raise DataError(f"{path}: cannot be read as a video: {error}") from error
-    if not container.streams.video:
-        container.close()
-        raise DataError(f"{path}: holds no video")
-    return container
 
 
 @dataclass
@@ -149,7 +133,7 @@ class _Reader:
     @classmethod
     def at(cls, path: Path, index: _Index, number: int) -> _Reader:
         """Open a video at the last frame before `number` that needs no other."""
-        container = _opened(path)
+        container = container_of(path)
         stream = container.streams.video[0]
         place = bisect_right(index.keys, index.times[number])
         if place > 1:
@@ -168,7 +152,7 @@ class _Reader:
             for found in self.frames:
                 self.time = int(found.pts)
                 if found.pts == wanted:
-                    return np.asarray(found.to_ndarray(format="rgb24"))
+                    return upright(found)
                 if found.pts > wanted:
                     break
         except Exception as error:
@@ -183,7 +167,7 @@ _open: _Reader | None = None
 def _changes(path: Path) -> Array:
     """Return how much each frame differs from the one before, (N,) mean absolute grey values."""
     last, found = None, []
-    with _opened(path) as container:
+    with container_of(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         try:

@@ -57,13 +57,7 @@ class Video:
     """
 
     def __init__(self, path: Path, container: Any) -> None:
-        """Look at the first video stream.
-
-        Raises:
-            DataError: there is none.
-        """
-        if not container.streams.video:
-            raise DataError(f"{path}: has no video in it")
+        """Take the first video stream."""
         self._path, self._container = path, container
         self._stream = container.streams.video[0]
         self._stream.thread_type = "AUTO"
@@ -129,6 +123,17 @@ def opened(path: Path) -> Iterator[Video]:
         MissingPackageError: PyAV is not installed.
         DataError: the file is missing or no video; names it.
     """
+    with container_of(path) as container:
+        yield Video(path, container)
+
+
+def container_of(path: Path) -> Any:
+    """Open a file that holds a video and return PyAV's container, for who has to look for frames.
+
+    Raises:
+        MissingPackageError: PyAV is not installed.
+        DataError: the file is missing or no video; names it.
+    """
     need_av()
     import av
 
@@ -141,20 +146,25 @@ def opened(path: Path) -> Iterator[Video]:
         raise DataError(
             f"{path}: cannot be read as a video: {why(error)}; is the file cut off?"
         ) from None
-    with container:
-        yield Video(path, container)
+    if not container.streams.video:
+        container.close()
+        raise DataError(f"{path}: has no video in it")
+    return container
+
+
+def upright(frame: Any) -> Array:
+    """Return a decoded frame as it is shown, (H, W, 3) uint8, RGB."""
+    pixels = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return pixels if matrix is None else _turned(pixels, np.frombuffer(bytes(matrix), np.int32))
 
 
 def _frame(frame: Any, base: Fraction) -> Frame:
-    pixels = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is not None:
-        pixels = _upright(pixels, np.frombuffer(bytes(matrix), np.int32))
     time = None if frame.pts is None else frame.pts * base
-    return Frame(pixels, time, bool(frame.is_corrupt))
+    return Frame(upright(frame), time, bool(frame.is_corrupt))
 
 
-def _upright(pixels: Array, matrix: Array) -> Array:
+def _turned(pixels: Array, matrix: Array) -> Array:
     """Return a frame turned and mirrored as its display matrix says, to the next right angle.
 
     Args:

@@ -221,7 +221,7 @@ def test_images_that_lack_the_normaliser_are_left_out_and_told() -> None:
     whole = detected(labels(60), 0.01, 1.0)
     visible = np.ones((60, 4), bool)
     visible[:7, 1] = False
-    [spec] = evaluators("mice", NAMES, normaliser=("ear_L", "ear_R"), few=True)
+    [spec] = evaluators("mice", NAMES, normaliser=("ear_L", "ear_R"), gaps=True)
     train = Detections(whole.keypoints, whole.landmarks, np.ones((60, 4), bool), aspect=np.ones(60))
     test = Detections(whole.keypoints, whole.landmarks, visible, aspect=np.ones(60))
     found = evaluate(spec, train, test)

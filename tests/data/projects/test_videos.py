@@ -15,8 +15,11 @@ from kpbench.data.sample import read_sample
 from kpbench.errors import DataError
 from tests.data.projects import writers
 from tests.data.projects.writers import labels
+from tests.files.video import toys
 
 SIDE = 64
+ONE = 1 << 16
+"""1 in a display matrix."""
 
 
 def write_video(path: Path, levels: list[int], *, codec: str = "mpeg4", gap: int = 12) -> None:
@@ -44,6 +47,16 @@ def test_any_frame_is_the_one_of_its_number(tmp_path: Path) -> None:
         found = frame(path, i)
         assert found.shape == (SIDE, SIDE, 3)
         assert abs(float(found.mean()) - levels[i]) < 3, i
+
+
+def test_a_frame_is_shown_as_the_camera_was_held(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:8, :8] = 250
+    quarter = [0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30]
+    path = toys.write_video(tmp_path / "a.mp4", [pixels] * 3, matrix=quarter)
+    shown = frame(path, 1)
+    assert shown.shape == (32, 16, 3)
+    assert shown[:8, 8:].min() > 200 and shown[:, :8].max() < 50
 
 
 def test_numbers_that_are_none_and_files_that_are_no_video(tmp_path: Path) -> None:

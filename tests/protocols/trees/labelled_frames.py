@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,7 +100,7 @@ def write_mirror_mouse(root: Path, *, n_train: int = 60, n_test: int = 24, seed:
 
 
 def _write_video(path: Path, frames: Sequence[Image.Image]) -> None:
-    import av
+    av: Any = importlib.import_module("av")
 
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("mpeg4", rate=25)
