@@ -13,7 +13,7 @@ from kpbench.api import Array
 from kpbench.contracts.types import Reference
 from kpbench.files.atomic import write_artifact
 from kpbench.records.evaluated import as_score
-from kpbench.records.record import Artifact, Identity, Record
+from kpbench.records.record import Artifact, Identity, LabelCurve, Record
 from kpbench.scoring.evaluators import Evaluation
 from kpbench.scoring.named import get_evaluator
 from kpbench.scoring.per_image import save_scores
@@ -33,6 +33,7 @@ def toy_record(
     evaluators: Sequence[str] = PLAIN,
     predictions: Mapping[str, Array] | None = None,
     diagnostics: Mapping[str, float] | None = None,
+    labels: LabelCurve | None = None,
     **identity: Any,
 ) -> Record:
     """Write a record with these errors (N,) under each of the evaluators, the first the default.
@@ -67,6 +68,7 @@ def toy_record(
         reference=reference,
         scores={e.evaluator: as_score(e, get_evaluator(e.evaluator)) for e in found},
         diagnostics=diagnostics or {},
+        label_efficiency=labels,
         artifacts=artifacts,
     )
     record.save(results)

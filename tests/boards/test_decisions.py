@@ -17,7 +17,7 @@ from kpbench.boards.decisions import Decision, decide, ranks_of
 from kpbench.boards.leaderboard import render
 from kpbench.boards.row import Row
 from kpbench.cli.score_table import print_scores
-from kpbench.records.record import all_records
+from kpbench.records.record import LabelCurve, LabelPoint, all_records
 from kpbench.registry import load_method
 from kpbench.scoring.statistics.compare import PairedDifference
 from tests.boards.board_toys import PLAIN, TAICHI, toy_record
@@ -253,6 +253,32 @@ def test_the_strict_score_is_beside_the_default_one(tmp_path: Path) -> None:
     floor, ceiling = (end.mean(PLAIN[0]) for end in ends if end is not None)
     share = (good.mean(PLAIN[0]) - floor) / (ceiling - floor)
     assert ways["good v1"] == f"{round(100 * share)} %"
+
+
+def test_few_labels_are_beside_a_strict_score(tmp_path: Path) -> None:
+    """Means over seeds; with another default evaluator the strict score is there."""
+    for evaluators in (("lips/strict",), PLAIN):
+        for seed in (0, 1):
+            points = [
+                LabelPoint(n_labelled=n, mean=score + seed, sd=0.5, n_draws=draws)
+                for n, score, draws in (
+                    (10, 20.0, 10),
+                    (100, 12.0, 10),
+                    (300, 9.0, 10),
+                    (817, 8.0, 1),
+                )
+            ]
+            curve = LabelCurve(evaluator=evaluators[-1], points=tuple(points))
+            fill(
+                tmp_path / "results", {"good": 5}, 1, evaluators=evaluators, seed=seed, labels=curve
+            )
+    page = page_of(tmp_path, "lips")
+    [[good]] = tables(page, "rank")
+    assert (good["10 labels"], good["100 labels"]) == ("20.50 ± 0.500", "12.50 ± 0.500")
+    assert "30 labels" not in good and "300 labels" not in good
+    assert page.index('"n labels" is') < page.index("| rank")
+    other = page_of(tmp_path)
+    assert '"n labels"' not in other and "10 labels" not in tables(other, "rank")[0][0]
 
 
 def test_a_board_opens_with_what_it_is_of(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_faces_without_eye_distance(name: str) -> None:
     landmarks[[2, 7, 30], right] = landmarks[[2, 7, 30], left]
     broken = replace(test, landmarks=landmarks)
     if name != "celeba/zhang":
-        with pytest.raises(UndefinedScoreError, match="coincide .*in 3 of"):
+        with pytest.raises(UndefinedScoreError, match=r"coincide .*in 3 of"):
             evaluate(spec, train, broken)
         return
     rest = subset(test, np.setdiff1d(np.arange(90), [2, 7, 30]))

@@ -9,7 +9,7 @@ from kpbench.boards.board import Board
 from kpbench.boards.pages.markdown import MISSING, folded, number, percent, table
 from kpbench.boards.row import Row
 from kpbench.diagnosis.equivariance import KINDS
-from kpbench.records.record import LabelPoint
+from kpbench.records.record import LabelCurve, LabelPoint
 
 _EQUIVARIANCE = """\
 How far keypoints of a warped image lie from the warped keypoints of the image, in % of the image,
@@ -103,28 +103,34 @@ def equivariance_section(board: Board) -> list[str]:
 
 def label_section(board: Board) -> list[str]:
     """Return the label-efficiency curves."""
-    curves = {
-        row.label: [r.label_efficiency for r in row.scored if r.label_efficiency is not None]
-        for row in board.rows
-    }
-    known = [curve for found in curves.values() for curve in found]
-    if not known:
+    of_rows = {row.label: label_points(row) for row in board.rows}
+    counts = sorted({n for points in of_rows.values() for n in points})
+    if not counts:
         return []
-    evaluator = known[0].evaluator
-    points: dict[str, dict[int, list[LabelPoint]]] = {label: {} for label in curves}
-    for label, found in curves.items():
-        for point in (p for curve in found if curve.evaluator == evaluator for p in curve.points):
-            points[label].setdefault(point.n_labelled, []).append(point)
-    counts = sorted({n for of_row in points.values() for n in of_row})
     cells = [
-        [label, *(_point(of_row.get(n, [])) for n in counts)] for label, of_row in points.items()
+        [label, *(label_point(points.get(n, [])) for n in counts)]
+        for label, points in of_rows.items()
     ]
+    evaluator = next(curve.evaluator for row in board.rows for curve in _curves(row))
     text = _LABELS.format(evaluator=evaluator, unit=board.example(evaluator).unit)
     lines = ["### Label efficiency", "", *text.splitlines(), ""]
     return [*lines, *table(["method", *(f"{n:,} labels" for n in counts)], cells)]
 
 
-def _point(seeds: list[LabelPoint]) -> str:
+def label_points(row: Row) -> dict[int, list[LabelPoint]]:
+    """Return the points of the label-efficiency curves of all seeds, by number of labels."""
+    points: dict[int, list[LabelPoint]] = {}
+    for point in (point for curve in _curves(row) for point in curve.points):
+        points.setdefault(point.n_labelled, []).append(point)
+    return points
+
+
+def _curves(row: Row) -> list[LabelCurve]:
+    return [r.label_efficiency for r in row.scored if r.label_efficiency is not None]
+
+
+def label_point(seeds: Sequence[LabelPoint]) -> str:
+    """Return the mean over seeds and draws, ± the standard deviation over draws."""
     if not seeds:
         return MISSING
     text = number(mean(point.mean for point in seeds))

@@ -11,6 +11,8 @@ from kpbench.boards.pages.consistency import consistency_section
 from kpbench.boards.pages.diagnostics import (
     equivariance_section,
     keypoints_section,
+    label_point,
+    label_points,
     label_section,
     landmark_section,
 )
@@ -44,6 +46,12 @@ keypoints that lie on the object.
 """
 MARK = "†"
 ONE_SEED = "one seed"
+FEW = (10, 30, 100)
+"""Numbers of labelled images that stand beside a strict score: most people have few."""
+_FEW = """\
+"n labels" is the score of a ridge regression fitted on so few labelled images, as under "Label
+efficiency" below.
+"""
 
 
 def protocol_page(protocol: str, boards: Sequence[Board], pictures: Collection[str] = ()) -> str:
@@ -85,7 +93,7 @@ def _opening(board: Board) -> list[str]:
     text = f"{k}; trained by the recipe `{board.recipe}`."
     if (ends := _ends(board, board.evaluator)) is not None:
         text += f" 0 % of the way is {ends[0].label}, 100 % {ends[1].label}."
-    return [text, ""]
+    return [text, *(_FEW.splitlines() if _few(board, board.evaluator) else []), ""]
 
 
 def _evaluator_section(board: Board, evaluator: str) -> list[str]:
@@ -104,6 +112,7 @@ def _evaluator_section(board: Board, evaluator: str) -> list[str]:
     beside = _beside(board, evaluator)
     head = ["rank", "method", f"score ({score.unit})", "95 % interval"]
     head += [f"strict ({board.example(beside).unit})"] if beside is not None else []
+    head += [f"{n} labels" for n in _few(board, evaluator)]
     head += ["of the way", "on the object", "told besides RGB", "backbone", "seeds"]
     notes = sorted({note for row in rows for note in row.notes(evaluator)})
     notes += [*unbeaten_notes(board, evaluator), *_changes(board, rows)]
@@ -150,6 +159,13 @@ def _beside(board: Board, evaluator: str) -> str | None:
     return board.strict if evaluator == board.evaluator != board.strict else None
 
 
+def _few(board: Board, evaluator: str) -> list[int]:
+    """Return the numbers of labels whose scores the first table shows, where it is a strict one."""
+    if evaluator != board.evaluator or evaluator != board.strict:
+        return []
+    return [n for n in FEW if any(n in label_points(row) for row in board.rows)]
+
+
 def _resampled(identities: int | None) -> str:
     if identities is None:
         return "resampled as if independent"
@@ -161,17 +177,18 @@ def _cells(board: Board, row: Row, evaluator: str) -> list[str]:
     marks += [UNBEATEN] if row.label in board.unbeaten(evaluator) else []
     label = " ".join([row.label, *marks])
     beside = _beside(board, evaluator)
-    strict = [] if beside is None else [_score(row, beside)]
+    more = [] if beside is None else [_score(row, beside)]
+    more += [label_point(label_points(row).get(n, [])) for n in _few(board, evaluator)]
     told = [row.supervision, row.backbone, f"{len(row.under(evaluator))}/{len(board.seeds)}"]
     if not row.complete(evaluator):
-        empty = [MISSING, MISSING, *strict, MISSING]
+        empty = [MISSING, MISSING, *more, MISSING]
         return [_rank(board, row, evaluator), label, *empty, row.reason(evaluator), *told]
     return [
         _rank(board, row, evaluator),
         label,
         spread(row.values(evaluator)),
         interval(board.interval(evaluator, row)),
-        *strict,
+        *more,
         percent(_of_the_way(board, row, evaluator)),
         percent(row.mean_of(lambda record: record.foreground_hits)),
         *told,
