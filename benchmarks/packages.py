@@ -15,7 +15,7 @@ GIVEN = ("torch", "torchvision", "lightning")
 PYTHON = "3.12"
 """Of the machine without a network."""
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
-_MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}
+_MODULES = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
 """Import names that are not the package's."""
 
 

@@ -62,7 +62,7 @@ def test_rank_is_shared_inside_noise(folder: Path) -> None:
     found = rows(page(folder))
     assert (found["good"][0], found["twin"][0], found["poor"][0]) == ("1", "1", "3")
     assert (found["mean_shape"][0], found["joint_ceiling"][0]) == ("–", "–")
-    assert (found["mean_shape"][4], found["joint_ceiling"][4]) == ("0 %", "100 %")
+    assert "0 %" in found["mean_shape"] and "100 %" in found["joint_ceiling"]
     assert "| good v1 − twin v1 | 0.000 | 0.000 to 0.000 | 1.000 | no |" in re.sub(
         " +", " ", page(folder)
     )

@@ -33,6 +33,11 @@ PUBLISHED: dict[str, tuple[int, float, bool, float, str]] = {
     "people_fashion": (16, 5e-5, False, 0.1, "as deepfashion"),
     "people_rooms": (16, 5e-5, True, 0.1, "as human36m_background"),
     "people_taichi": (10, 5e-4, True, 0.4, "as taichi"),
+    "lips": (8, 1e-3, False, 0.1, DEFAULT),
+    "tongue": (10, 1e-3, False, 0.1, DEFAULT),
+    "mirror_mouse": (12, 1e-3, False, 0.1, DEFAULT),
+    "yt_faces": (10, 1e-3, False, 0.1, DEFAULT),
+    "fly_wings": (8, 1e-3, False, 0.1, DEFAULT),
 }
 """K, thickness, mirroring, Distill-DKP's gamma (0.1 where it names none), and where they are from.
 """
