@@ -68,30 +68,22 @@ QUICK = {
     "edge_scale": 100.0,
     "backbone": "efficientnet_lite0",
 }
-"""Three minutes on a CPU core. The detector sees 64 pixels, so that its heatmaps have 16 x
-16 cells; half of that is completed, where most of a step's cost lies. Fewer pixels go with fewer
-cells and thicker edges; the edges start at softplus(-2) = 0.13, so that they matter from the first
-steps, and the rate, forty times the paper's, falls along a cosine.
+"""Three minutes on a CPU core. The detector sees 64 pixels, so that its heatmaps have 16 x 16
+cells; half of that is completed, where most of a step's cost lies. Edges start at softplus(-2) =
+0.13, so that they matter from the first steps; the rate is forty times the paper's at first.
 
 Chosen on validation images, seed 0, default evaluators. A rate of 2e-3 does the same on
-`people_background` (4.65 % after 800 steps, 4.63 % with this rate after 1,000) and does not begin
-on `people_taichi` (695 px and edge weights below 0.1; with this rate 545 px). A decoder half as
-wide takes 0.85 of the time and has 5.21 % on `people_background` after 800 steps."""
+`people_background` (4.65 % after 800 steps, 4.63 with this rate after 1,000) and does not begin on
+`people_taichi` (695 px and edge weights below 0.1; with this rate 545). A decoder half as wide
+takes 0.85 of the time and has 5.21 % on `people_background` after 800 steps."""
 
-STANDARD = {
-    **QUICK,
-    "image_size": 96,
-    "completed_size": 48,
-    "mask_cells": 12,
-    "thickness": 1.5e-3,
-    "steps": 2000,
-}
-"""Ten minutes on a CPU core: heatmaps of 24 x 24 cells, half the thickness, cells hidden as large
-as in `quick`.
+_LARGER = {"image_size": 96, "completed_size": 48, "mask_cells": 12, "thickness": 1.5e-3}
+STANDARD = {**QUICK, **_LARGER, "steps": 2000}
+"""Ten minutes on a CPU core: heatmaps of 24 x 24 cells, edges half as thick.
 
-Chosen on validation images of `people_background`, seed 0, default evaluator: these pictures for
-1,650 steps (513 s) give 3.97 %; those of `quick` for 3,700 steps (609 s) 4.35, and for 1,850 steps
-with networks half as wide again (545 s) 4.39."""
+Chosen on validation images of `people_background`, seed 0, default evaluator: 3.97 % after 1,650
+steps (513 s); with `quick`'s pictures 4.35 after 3,700 steps (609 s), and 4.39 after 1,850 steps
+with networks half as wide again (545 s)."""
 
 SMOKE = {
     "image_size": 32,

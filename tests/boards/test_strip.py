@@ -147,3 +147,32 @@ def test_a_tile_has_the_keypoints_and_edges_of_its_image(
     found = [each for each in drawn if each is not None]
     np.testing.assert_array_equal(np.concatenate([each.points for each in found]), wanted)
     assert all(each.graph is not None and each.graph.shape == (4, 4) for each in found)
+
+
+def test_pictures_of_real_images_stay_where_the_data_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says where the images are, and is the same with and without the picture."""
+    rng = np.random.default_rng(0)
+    toy_record(
+        tmp_path / "results",
+        "good",
+        rng.random(20),
+        evaluators=("lips/strict",),
+        predictions={f"{split}_keypoints": rng.random((20, 8, 2)) for split in ("train", "test")},
+        n_keypoints=8,
+    )
+    [before] = [text for path, text in render(tmp_path).items() if path.stem == "lips"]
+    assert "DeepLabCut-for-Speech-Production" in before and "Licence: " in before
+    assert "`kpbench data info lips`" in before and "![" not in before
+    images = rng.integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
+    monkeypatch.setattr(strip, "_images", lambda board, progress: images)
+    assert draw(tmp_path) == 0
+    drawn = tmp_path / "pictures" / "lips_v1_quick_k8_cpu.png"
+    assert drawn.is_file() and drawn.relative_to(tmp_path).as_posix() in before
+    assert (tmp_path / "lips.md").read_text() == before
+    assert stale_pages(tmp_path) == []
+    drawn.unlink()
+    assert stale_pages(tmp_path) == []
+    ignored = (Path(__file__).parents[2] / ".gitignore").read_text().splitlines()
+    assert "leaderboards/pictures/" in ignored

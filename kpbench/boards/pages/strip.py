@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kpbench.boards.board import Board
+from kpbench.boards.pages import real_images
 from kpbench.boards.pages.picture import encoded, tile
 from kpbench.boards.pages.plots import note_in
+from kpbench.boards.pages.real_images import PRIVATE, dataset_shown
 from kpbench.contracts.types import Array, Keypoints, Progress, no_progress
 from kpbench.data.packing.packed import evenly_spaced
 from kpbench.diagnosis.disagreement import PREDICTIONS, kept_predictions
@@ -54,15 +56,21 @@ class Note:
 
 
 def name_of(board: Board) -> str:
-    """Return the file of a board's strip."""
-    return (
+    """Return the file of a board's strip; in `PRIVATE` if its images must not be passed on."""
+    name = (
         f"{board.protocol}_v{board.version}_{board.recipe}_k{board.n_keypoints}_{board.device}.png"
     )
+    return f"{PRIVATE}/{name}" if dataset_shown(board) is not None else name
 
 
 def lines(board: Board, pictures: Collection[str]) -> list[str]:
-    """Return the picture of a board and the rule by which its images are chosen, if it is there."""
+    """Return the picture of a board and the rule by which its images are chosen, if it is there.
+
+    The page is the same whether or not a private one is there.
+    """
     name = name_of(board)
+    if name.startswith(PRIVATE):
+        return real_images.lines(board, name)
     if board.own_arguments or name not in pictures:
         return []
     text = _EXPLAIN.format(seed=board.seeds[0]).splitlines()
