@@ -44,12 +44,11 @@ PAPER = {
 }
 """What AutoLink was trained with, at the K of the protocols.
 
-Mirroring is that of AutoLink's loaders, which mirror Human3.6M with background and not without.
-Thickness is that of its checkpoints of celeba_wild (K = 8), taichi (K = 10) and CUB (K = 4); for
-human36m and deepfashion (K = 16), of which there are none, that of Distill-DKP section 4.2. More
-keypoints want thinner edges: at K = 16 and 32 celeba_wild has 1e-3 and 7.5e-4, at K = 32 human36m
-7.5e-5. AutoLink has no loader and no setting for aligned CelebA and CUB: these, and any other role,
-have the defaults of its command line."""
+Mirroring is that of its loaders, which mirror Human3.6M with background and not without. Thickness
+is that of its checkpoints of celeba_wild (K = 8), taichi (10) and CUB (4); for human36m and
+deepfashion (16), of which there are none, that of Distill-DKP section 4.2. More keypoints want
+thinner edges: at K = 16 and 32 celeba_wild has 1e-3 and 7.5e-4, at K = 32 human36m 7.5e-5. Aligned
+CelebA and CUB, and any other role, have the defaults of its command line: it has no loader."""
 
 QUICK = {
     "image_size": 64,
@@ -79,11 +78,10 @@ takes 0.85 of the time and has 5.21 % on `people_background` after 800 steps."""
 
 _LARGER = {"image_size": 96, "completed_size": 48, "mask_cells": 12, "thickness": 1.5e-3}
 STANDARD = {**QUICK, **_LARGER, "steps": 2000}
-"""Ten minutes on a CPU core: heatmaps of 24 x 24 cells, edges half as thick.
-
-Chosen on validation images of `people_background`, seed 0, default evaluator: 3.97 % after 1,650
-steps (513 s); with `quick`'s pictures 4.35 after 3,700 steps (609 s), and 4.39 after 1,850 steps
-with networks half as wide again (545 s)."""
+"""Ten minutes on a CPU core: heatmaps of 24 x 24 cells, edges half as thick. Chosen on validation
+images of `people_background`, seed 0, default evaluator: 3.97 % after 1,650 steps (513 s); with the
+pictures of `quick` 4.35 after 3,700 steps (609 s), and 4.39 after 1,850 steps with networks half as
+wide again (545 s)."""
 
 SMOKE = {
     "image_size": 32,
