@@ -200,6 +200,10 @@ COCO: dict[str, tuple[Callable[[Json], object], str]] = {
     "another size": (
         lambda c: c["images"][2].update(width=640), r"image 2: says 640 x 36 pixels, .* 48 x 36",
     ),
+    "outlines in an image of no size": (
+        lambda c: [c["images"][2].pop(side) for side in ("width", "height")],
+        r"image 2: has outlines, so it needs width and height",
+    ),
     "a polygon of two points": (
         lambda c: c["annotations"][1].update(segmentation=[[1, 2, 3, 4]]), r"101, segmentation: a",
     ),

@@ -207,6 +207,8 @@ def _labelled(
     for i, row in chosen.items():
         if masked and (fault := check_segmentation(row["segmentation"], sizes[row["image_id"]])):
             faults.add(f"annotation {i}, segmentation", fault)
+        elif masked and not {"width", "height"} <= images[row["image_id"]].keys():
+            faults.add(f"image {row['image_id']}", "has outlines, so it needs width and height")
     faults.check()
     shown = [int(row["image_id"]) for row in chosen.values()]
     inner = path.relative_to(root).as_posix()

@@ -59,8 +59,7 @@ def read_mask(path: Path, annotation: int) -> tuple[Image, bytes]:
     if annotation not in outlines:
         raise DataError(f"{path}: no annotation {annotation} with a segmentation")
     outline, number = outlines[annotation]
-    size = sizes[number] if number in sizes else tuple(reversed(outline["size"]))
-    mask = _drawn(outline, size)
+    mask = _drawn(outline, sizes[number])
     return Image.fromarray(mask), mask.tobytes()
 
 
