@@ -17,10 +17,10 @@ from kpbench.cli.main import main
 from kpbench.diagnosis.overlay import LONGEST, SIDE, overlay, strong_edges
 from kpbench.errors import InvalidInputError
 from kpbench.files.checkpoint import content_hash
+from kpbench.files.image.reading import read_image
 from kpbench.records.model import load_model
 from kpbench.registry import load_method
 from kpbench.running import own_images
-from kpbench.running.own_images import read_image
 from kpbench.running.resolve import Settings
 from kpbench.testing import toy_labelled
 from kpbench.training.loop import fit_network
@@ -148,8 +148,9 @@ def test_an_image_that_is_too_large_is_named_with_its_size(
     stored_at(tmp_path / "photo.png", 1)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
     with pytest.raises(InvalidInputError, match=r"photo\.png is too large.*make it smaller"):
-        own_images.read_folder(twice(tmp_path), 32)
-    assert main(["predict", str(tmp_path / "photo.png"), "--model", str(model)]) == 2
+        own_images.read_folder(twice(tmp_path), 32, print)
+    words = ["predict", str(tmp_path / "photo.png"), "--model", str(model)]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert "photo.png is too large" in said
     assert "800 pixels" in " ".join(said.split())

@@ -1,4 +1,5 @@
-"""Image files: how each becomes 8-bit RGB, how large it is, which of a folder are meant.
+"""Image files: how each becomes 8-bit RGB, how large it is, which of a folder are meant; tables.
 
-Only what reads image files by the one rule of `reading`, whoever they belong to, may enter.
+Only what reads image files by the one rule of `reading`, or writes what was found in them, may
+enter.
 """

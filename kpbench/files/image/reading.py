@@ -183,6 +183,6 @@ def _composited(image: Image) -> tuple[Image, bool]:
     if image.mode in ("La", "RGBa"):  # colours multiplied by alpha; Pillow converts these alone
         image = image.convert(image.mode.upper())
     image = image.convert("RGBA")
-    if image.getextrema()[3][0] == 255:
+    if image.getchannel("A").getextrema()[0] == 255:
         return image, False
     return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image), True
