@@ -50,11 +50,11 @@ def images_of(folder: Path) -> Listing:
             files.append(path)
         else:
             others["foreign"].append(readable(entry.name))
-    told = {"subfolders": "folders", "hidden": "hidden", "foreign": "of other formats"}
+    told = {"subfolders": "subfolders", "hidden": "hidden", "foreign": "of other formats"}
     parts = [_counted(others[kind], word) for kind, word in told.items() if others[kind]]
     return Listing(files, f"left out of {readable(folder)}: {'; '.join(parts)}" if parts else "")
 
 
 def _counted(names: list[str], word: str) -> str:
     more = ", …" if len(names) > SHOWN else ""
-    return f"{len(names):,} {word} ({', '.join(names[:SHOWN])}{more})"
+    return f"{word} ({len(names):,}): {', '.join(names[:SHOWN])}{more}"
