@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Images that an error names."""
+LONGEST = 210
+"""Bytes of a name to which endings can be added: file systems take 255."""
 
 
 @dataclass(frozen=True)
@@ -266,8 +269,11 @@ def distinct_names(files: Sequence[Path]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for path in files:
-        numbered = (f"{path.stem}-{number}" for number in count(1))
-        name = next(name for name in chain([path.stem], numbered) if name.lower() not in taken)
+        stem = path.stem
+        while len(os.fsencode(stem)) > LONGEST:
+            stem = stem[:-1]
+        numbered = (f"{stem}-{number}" for number in count(1))
+        name = next(name for name in chain([stem], numbered) if name.lower() not in taken)
         names.append(name)
         taken.add(name.lower())
     return names

@@ -306,6 +306,15 @@ def test_names_that_are_not_utf8(
     assert "caf\\xe9.keypoints.png" in capfdbinary.readouterr().out.decode()
 
 
+def test_results_of_long_names_can_be_written(model: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{'é' * 120}{end}.png" for end in ("a", "b")]
+    for path in files:
+        Image.new("RGB", (30, 20), (90, 9, 9)).save(path)
+    words = ["predict", *map(str, files), "--model", str(model)]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").glob("*.keypoints.png"))) == 2
+
+
 def test_an_overlay_never_overwrites_an_image(model: Path, tmp_path: Path) -> None:
     for name in ("a.png", "a.keypoints.png"):
         Image.new("RGB", (30, 20), (90, 9, 9)).save(tmp_path / name)
