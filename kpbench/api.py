@@ -164,6 +164,10 @@ class MethodBase(ABC):
         Raises:
             CheckpointError: missing, corrupt, or of another method, version or parameters.
         """
-        from kpbench.files.checkpoint import read_checkpoint
+        from kpbench.files.checkpoint import read_checkpoint, restoring
 
-        self.restore(read_checkpoint(folder, self))
+        state = read_checkpoint(folder, self)
+        with restoring(folder, state):
+            self.restore(state)
+            for name in self.state():  # what `restore` does without is lost, too
+                state[name]

@@ -14,12 +14,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from kpbench.api import Progress
+from kpbench.files.folders import readable
 
 if TYPE_CHECKING:
     from kpbench.diagnosis.disagreement import Verdict
     from kpbench.records.record import Record, Score
     from kpbench.running.execute import Outcome, Settings
-    from kpbench.running.own_videos import Tracked
+    from kpbench.running.own_images import Predicted
     from kpbench.running.plan import Cell
     from kpbench.scoring.evaluators import Evaluation
     from kpbench.scoring.scorefile import Unscored
@@ -237,19 +238,20 @@ def report_checks(found: Sequence[Checked]) -> int:
     return int(any(checked.status == "failed" for checked in found))
 
 
-def report_tracked(found: Iterable[Tracked]) -> int:
-    """Print the files of each video when it is done, and return the exit code: 1 if one failed."""
+def report_predicted(found: Iterable[Predicted]) -> int:
+    """Print what was written of each file when it is done; return 1 if one failed, else 0."""
     failed = 0
-    for video in found:
-        for path in video.files:
-            typer.echo(path)
-        if video.damaged:
+    for file in found:
+        for path in file.files:
+            typer.echo(readable(path))
+        if file.damaged:
+            name = readable(file.files[0].name)
             typer.echo(
-                f"kpbench: {len(video.damaged)} frames of {video.files[0].name} are damaged, "
-                f"the first is frame {video.damaged[0]}",
+                f"kpbench: {len(file.damaged)} frames of {name} are damaged, "
+                f"the first is frame {file.damaged[0]}",
                 err=True,
             )
-        if video.fault:
-            typer.echo(f"kpbench: {video.fault}", err=True)
+        if file.fault:
+            typer.echo(f"kpbench: {file.fault}", err=True)
             failed = 1
     return failed

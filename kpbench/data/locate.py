@@ -102,7 +102,7 @@ def _saved() -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        roots = json.loads(path.read_text(encoding="utf-8"))["roots"]
+        roots = json.loads(path.read_text(encoding="utf-8-sig"))["roots"]
         return {str(name): str(Path(folder)) for name, folder in roots.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInputError(

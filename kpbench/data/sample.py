@@ -12,6 +12,7 @@ import numpy as np
 from kpbench.api import Array
 from kpbench.data.source import Box, Rows, Source
 from kpbench.errors import DataError
+from kpbench.files.image.reading import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +34,8 @@ class Sample:
         visible: (L,) bool, or None without annotation.
         box: (4,) float64, x, y, width and height of the object in [0, 1], or None.
         aspect: width / height of the region.
-        digest: sha256 of the files that were read, of the annotation and of the region.
+        digest: sha256 of the files that were read, of the annotation and of the region, and of
+            what `kpbench.files.image.reading` did besides the ordinary.
     """
 
     image: Array
@@ -62,11 +64,13 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
     name = str(rows.files[i])
     opened, data = source.picture(root, name)
     digest = hashlib.sha256(data)
+    colour, how = shown(opened, name)
+    digest.update(how.encode())  # mostly nothing
     points = seen = None
     if rows.landmarks is not None or rows.labels is not None:
-        points, seen = source.labels(root, rows, i, opened.size)
+        points, seen = source.labels(root, rows, i, colour.size)
         _check_labels(points, seen, name)
-    region = source.region(rows, i, opened.size, points)
+    region = source.region(rows, i, colour.size, points)
     corner = np.array(region[:2])
     size = np.array(region[2:]) - corner
     if not (size.min() > 0 and size.max() < np.inf):
@@ -76,7 +80,7 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         drawn, content = source.picture(root, str(rows.masks[i]))
         digest.update(content)
         shape = _grey(drawn)
-        mask = cropped(shape, _scaled(region, opened.size, shape.size), pixels) > MASK_THRESHOLD
+        mask = cropped(shape, _scaled(region, colour.size, shape.size), pixels) > MASK_THRESHOLD
     if points is not None and seen is not None:
         points = np.where(seen[:, None], (points - corner) / size, 0.0)
         digest.update(np.ascontiguousarray(points, "<f8").tobytes() + seen.tobytes())
@@ -86,7 +90,6 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         upper, lower = rows.boxes[i, :2], rows.boxes[i, 2:]
         box = np.concatenate([(upper - corner) / size, (lower - upper) / size])
         digest.update(np.ascontiguousarray(box, "<f8").tobytes())
-    colour = opened if opened.mode == "RGB" else opened.convert("RGB")
     image = source.finish(cropped(colour, region, pixels), mask)
     frames = None
     if rows.neighbours is not None:
@@ -94,8 +97,9 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
         if (other := str(rows.neighbours[i])) != name:
             drawn, content = source.picture(root, other)
             digest.update(content)
-            shown = _scaled(region, opened.size, drawn.size)
-            frames = source.finish(cropped(drawn.convert("RGB"), shown, pixels), None)
+            beside = shown(drawn, other).image
+            same = _scaled(region, colour.size, beside.size)
+            frames = source.finish(cropped(beside, same, pixels), None)
     return Sample(image, mask, frames, points, seen, box, float(size[0] / size[1]), digest.digest())
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.data.image_files import open_image, read_bytes
 from kpbench.errors import InvalidInputError, UnknownNameError
+from kpbench.files.image.reading import decoded, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -157,7 +157,7 @@ class Source(ABC):
             root: folder of the data set.
             rows: of the part.
             i: which image.
-            size: (width, height) of the image file.
+            size: (width, height) of the upright image.
 
         Raises:
             DataError: the annotation of this image is missing or unreadable.
@@ -178,7 +178,7 @@ class Source(ABC):
             DataError: it is missing, truncated or no image; names the file.
         """
         data = read_bytes(root / name)
-        return open_image(data, name), data
+        return decoded(data, name), data
 
     def region(self, rows: Rows, i: int, size: tuple[int, int], points: Array | None) -> Box:
         """Return which region of image i is shown; the whole image, unless overridden.
@@ -186,7 +186,7 @@ class Source(ABC):
         Args:
             rows: of the part.
             i: which image.
-            size: (width, height) of the image file.
+            size: (width, height) of the upright image.
             points: what `labels` returned, or None for an image without annotation.
         """
         return (0.0, 0.0, float(size[0]), float(size[1]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from kpbench.errors import CheckpointError
 from kpbench.files.atomic import write_atomically
 
 ARRAYS, ABOUT = "state.safetensors", "method.json"
+SHOWN = 5
+"""Arrays that an error names."""
 
 
 def _about(method: Method) -> dict[str, Any]:
@@ -59,14 +62,37 @@ def read_checkpoint(folder: Path, method: Method) -> dict[str, Array]:
                 f"expected {wanted!r}"
             )
     state = read_arrays(folder, about)
-    try:
+    with restoring(folder, state):
         for name, kind in about.get("rounded", {}).items():
             state[name] = state[name].astype(kind)
-    except (AttributeError, KeyError, TypeError) as error:
+    return state
+
+
+@contextmanager
+def restoring(folder: Path, state: Mapping[str, Array]) -> Iterator[None]:
+    """Turn what goes wrong while arrays are taken into an error that says which and where.
+
+    Args:
+        folder: of the checkpoint.
+        state: its arrays.
+
+    Raises:
+        CheckpointError: an array is missing, or not what it should be.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    except KeyError as error:
+        held = ", ".join(sorted(state)[:SHOWN]) + (", …" if len(state) > SHOWN else "")
+        raise CheckpointError(
+            f"the checkpoint in {folder} is corrupt: {ARRAYS} lacks the array {error}; it holds "
+            f"{held or 'none'}"
+        ) from error
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"the checkpoint in {folder} is corrupt: {ABOUT} and {ARRAYS} do not fit: {error}"
         ) from error
-    return state
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -76,7 +102,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         CheckpointError: missing or not the JSON of a checkpoint.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8-sig"))
         str(about["method"]), dict(about["params"])
     except FileNotFoundError as error:
         raise _missing(folder, ABOUT) from error

@@ -8,6 +8,16 @@ from pathlib import Path
 from kpbench.errors import DataError
 
 
+def readable(path: Path | str) -> str:
+    r"""Return a path as text that can be written as UTF-8; bytes that are none become \xff.
+
+    Example:
+        >>> readable(Path("f\udcffx.png")) == "f" + chr(92) + "xffx.png"
+        True
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def names_in(folder: Path) -> list[str]:
     """Return the names in a folder, sorted; hidden ones are left out.
 

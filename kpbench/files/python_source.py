@@ -63,7 +63,7 @@ def names_set(path: Path) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _names_set(path: Path, size: int, changed: int) -> frozenset[str]:
-    found = _SETS.finditer(path.read_text(encoding="utf-8"))
+    found = _SETS.finditer(path.read_text(encoding="utf-8-sig"))
     return frozenset(match[1] or match[2] for match in found)
 
 
@@ -80,7 +80,7 @@ def parsed(path: Path) -> ast.Module:
 
 @lru_cache(maxsize=512)
 def _parsed(path: Path, size: int, changed: int) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(path.read_text(encoding="utf-8-sig"))
 
 
 def code_hash(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import mmap
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,28 +21,39 @@ _CPU_BATCH, _GPU_BATCH = 2**17, 2**23
 
 IN_MEMORY = 4 * 2**30
 """Bytes: packed images that take more stay in their file, and a step reads its rows alone."""
+TWICE = 2**26
+"""Bytes: images in memory that take more are not held twice."""
 
 
 def resized(images: Array, size: int) -> Tensor:
-    """Return uint8 images (N, H, W, 3) as a uint8 tensor (N, size, size, 3).
+    """Return uint8 images (N, H, W, 3) as a uint8 tensor (N, size, size, 3), never to be written.
 
     Other sizes are resampled bilinearly with antialiasing; an image that is not square is squashed,
-    which points in [0, 1] do not notice. Large memory-mapped images of the right size are not
-    copied.
+    which points in [0, 1] do not notice. Many images of the right size are not copied, nor are
+    those that would fill the memory.
     """
     if images.shape[1:3] == (size, size):
-        if images.nbytes <= IN_MEMORY:
+        if images.nbytes <= (IN_MEMORY if _is_mapped(images) else TWICE):
             return torch.from_numpy(np.array(images))
         with warnings.catch_warnings():
             # the tensor is never written to
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            return torch.from_numpy(images)
-    chunks = []
+            return torch.from_numpy(np.ascontiguousarray(images))
+    made = torch.empty((len(images), size, size, 3), dtype=torch.uint8)
     for at in range(0, len(images), _CHUNK):
         x = torch.from_numpy(np.array(images[at : at + _CHUNK])).permute(0, 3, 1, 2).float()
         x = interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        chunks.append(x.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1))
-    return torch.cat(chunks).contiguous()
+        x = x.round().clamp(0, 255).to(torch.uint8)
+        made[at : at + _CHUNK] = x.permute(0, 2, 3, 1)
+    return made
+
+
+def _is_mapped(images: Array) -> bool:
+    """Return whether an array is a view of a file."""
+    owner: object = images
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    return isinstance(owner, np.memmap | mmap.mmap)
 
 
 def normalised(pixels: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def files() -> list[Path]:
 def about(path: Path) -> str:
     """Return the sentence of a file, or why it cannot be read."""
     try:
-        return str(tomllib.loads(path.read_text(encoding="utf-8")).get("about", ""))
+        return str(tomllib.loads(path.read_text(encoding="utf-8-sig")).get("about", ""))
     except OSError as error:
         return f"(cannot be read: {error.strerror or error})"
     except ValueError as error:

@@ -115,7 +115,7 @@ def read_published(path: Path) -> list[PublishedNumber]:
             of another data set, or repeats another row; names file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     reader = csv.reader(io.StringIO(text), strict=True)

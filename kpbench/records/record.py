@@ -227,7 +227,7 @@ def parse_record(path: Path) -> Record:
         RecordError: not JSON, of an unknown schema, or incomplete.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
         while isinstance(raw, dict) and raw.get("schema") in MIGRATIONS:
             raw = MIGRATIONS[raw["schema"]](raw)
         return Record.model_validate(raw)

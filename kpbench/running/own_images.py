@@ -2,89 +2,113 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress, Signal
+from kpbench.api import FitContext, ImageSet, Method, Progress, Signal
 from kpbench.diagnosis.overlay import overlay
-from kpbench.errors import InvalidInputError
+from kpbench.errors import DataError, InvalidInputError, StorageError
 from kpbench.files.atomic import check_writable, write_atomically
+from kpbench.files.folders import readable
+from kpbench.files.image.listing import images_of
+from kpbench.files.image.reading import SUFFIXES, read_image
+from kpbench.files.image.tables import ImageTables
 from kpbench.records.model import load_model
 from kpbench.registry import configured_method, load_method
 from kpbench.running.image_2d import IMAGE_2D
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from kpbench.running.resolve import Settings
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+SHOWN = 5
+"""Images that an error names."""
+LONGEST = 210
+"""Bytes of a name to which endings can be added: file systems take 255."""
 
 
-def read_image(path: Path, size: int | None = None) -> Array:
-    """Read an 8-bit colour image as (H, W, 3) uint8, upright if the file says how it was held.
+@dataclass(frozen=True)
+class Predicted:
+    """What became of one image or video, or, after the last image, of the tables of all.
+
+    Attributes:
+        files: that were written.
+        fault: why nothing was found, or, of a video, why the files end before it does; names the
+            file, or the frame; "" if all is well.
+        damaged: numbers of the frames of which the decoder had to guess a part.
+    """
+
+    files: Sequence[Path]
+    fault: str = ""
+    damaged: Sequence[int] = ()
+
+
+def listed(files: Sequence[Path], tell: Callable[[str], None]) -> list[Path]:
+    """Return the same files, and the images of a folder in its place.
 
     Args:
-        path: the file.
-        size: when given, the image is resized to size x size (its aspect is not kept).
+        files: images, videos and folders.
+        tell: is told what of a folder is left out.
 
     Raises:
-        InvalidInputError: missing, unreadable, too large, grey, or of more than 8 bits.
+        DataError: a folder cannot be read.
+        InvalidInputError: a folder holds no image.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA", "P"):
-                raise InvalidInputError(
-                    f"{path} is a {image.mode} image; kpbench reads 8-bit colour: "
-                    "convert it to RGB first"
-                )
-            colour = _upright(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise InvalidInputError(f"there is no image {path}") from error
-    except Image.DecompressionBombError as error:
-        raise InvalidInputError(
-            f"{path} is too large to be read: {error}; make it smaller first"
-        ) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise InvalidInputError(f"{path} cannot be read as an image: {error}") from error
-    return np.asarray(colour if size is None else colour.resize((size, size)))
+    found: list[Path] = []
+    for path in files:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        images, left_out = images_of(path)
+        if left_out:
+            tell(left_out)
+        if not images:
+            raise InvalidInputError(f"{path} holds no image ({', '.join(SUFFIXES)})")
+        found += images
+    return found
 
 
-def _upright(image: Image) -> Image:
-    """Return an image turned as its EXIF says; a damaged EXIF says nothing."""
-    from PIL.ImageOps import exif_transpose
-
-    try:
-        return exif_transpose(image)
-    except Exception:  # of many types, none documented
-        return image
-
-
-def read_folder(folder: Path, size: int) -> ImageSet:
+def read_folder(folder: Path, size: int, tell: Callable[[str], None]) -> ImageSet:
     """Read all images of a folder, each resized to size x size pixels.
 
+    Args:
+        folder: of images; folders in it are left out.
+        size: in pixels.
+        tell: is told what is left out.
+
     Raises:
-        InvalidInputError: no such folder, fewer than 2 images, or an unusable image.
+        InvalidInputError: no such folder, fewer than 2 images, or unusable ones; names them.
     """
     if not folder.is_dir():
         raise InvalidInputError(f"there is no folder {folder}")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files, left_out = images_of(folder)
+    if left_out:
+        tell(left_out)
     if len(files) < 2:
         raise InvalidInputError(
             f"{folder} has {len(files)} images ({', '.join(SUFFIXES)}); training needs at least 2"
         )
-    return ImageSet(np.stack([read_image(path, size) for path in files]))
+    images = np.empty((len(files), size, size, 3), np.uint8)
+    faults = []
+    for image, path in zip(images, files, strict=True):
+        try:
+            image[:] = read_image(path, size)
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        more = "; …" if len(faults) > SHOWN else ""
+        raise InvalidInputError(
+            f"{len(faults)} of {len(files)} images cannot be used: {'; '.join(faults[:SHOWN])}"
+            f"{more}. Repair them or take them out of the folder"
+        )
+    return ImageSet(images)
 
 
 def train(
@@ -143,36 +167,70 @@ def training_signals(name: str) -> tuple[Signal, ...]:
     return tuple(dict.fromkeys(needs))
 
 
-def predict_files(model: Path, files: Sequence[Path], output: Path) -> list[Path]:
+def predict_files(model: Path, files: Sequence[Path], output: Path) -> Iterator[Predicted]:
     """Find keypoints in image files and write keypoints.json, keypoints.csv and overlays.
+
+    One image is held at a time. An overlay is there once its image is done; the tables have their
+    names after the last one, and are kept as `keypoints.partial.csv` if it never comes to that. An
+    image that cannot be read has a fault and no row, and the next one follows.
 
     Args:
         model: folder of a trained method.
         files: images; each is predicted alone, at its own size.
         output: folder for the results.
 
-    Returns:
-        The files that were written.
+    Yields:
+        What became of each image, when it is done; then the tables.
 
     Raises:
-        InvalidInputError: an image is unusable, or the method reads more than RGB.
+        InvalidInputError: there is no such image, a result would overwrite one, or the method reads
+            more than RGB; nothing was done.
         CheckpointError: the model is unusable.
+        ContractError: the method found what is no keypoint.
+        StorageError: a result cannot be written.
     """
     check_writable(output)
     method = for_rgb(model)
-    images = [read_image(path) for path in files]
-    found = [
-        method.predict(ImageSet(image[None])).checked(1, None, method.name) for image in images
-    ]
-    rows = [_row(*item) for item in zip(files, images, found, strict=True)]
-    text = json.dumps({"model": about(method), "images": rows}, indent=1, allow_nan=False)
-    written = [output / "keypoints.json", output / "keypoints.csv"]
-    write_atomically(written[0], text.encode())
-    write_atomically(written[1], _csv(rows).encode())
-    for name, image, keypoints in zip(distinct_names(files), images, found, strict=True):
-        written.append(output / f"{name}.keypoints.png")
-        write_atomically(written[-1], overlay(image, keypoints))
-    return written
+    if missing := [path for path in files if not path.is_file()]:
+        raise InvalidInputError(f"there is no image {readable(missing[0])}")
+    overlays = [output / f"{name}.keypoints.png" for name in distinct_names(files)]
+    names = [output / "keypoints.json", output / "keypoints.csv"]
+    check_apart(files, [*names, *overlays], "an image")
+    tables = ImageTables(names, about(method))
+    try:
+        for path, target in zip(files, overlays, strict=True):
+            yield _predicted(method, path, target, tables)
+    except BaseException:  # Ctrl-C, or a fault of the method: what it found until then is kept
+        with suppress(StorageError):
+            tables.end(whole=False)
+        raise
+    yield Predicted(tables.end(whole=True))
+
+
+def _predicted(method: Method, path: Path, target: Path, tables: ImageTables) -> Predicted:
+    """Predict one image."""
+    try:
+        image = read_image(path)
+    except DataError as error:
+        return Predicted([], str(error))
+    found = method.predict(ImageSet(image[None])).checked(1, None, method.name)
+    write_atomically(target, overlay(image, found))
+    tables.add(path, image.shape[:2], np.asarray(found.points[0], float))
+    return Predicted([target])
+
+
+def check_apart(files: Sequence[Path], names: Sequence[Path], kind: str) -> None:
+    """Check that no result takes the place of a file that is read.
+
+    Raises:
+        InvalidInputError: one would; names it.
+    """
+    read = {path.resolve() for path in files}
+    if taken := [name for name in names if name.resolve() in read]:
+        raise InvalidInputError(
+            f"{readable(taken[0])} is {kind} to read and would be overwritten; choose another "
+            "--output"
+        )
 
 
 def _check_task(method: Method) -> None:
@@ -211,31 +269,11 @@ def distinct_names(files: Sequence[Path]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for path in files:
-        numbered = (f"{path.stem}-{number}" for number in count(1))
-        name = next(name for name in chain([path.stem], numbered) if name.lower() not in taken)
+        stem = path.stem
+        while len(os.fsencode(stem)) > LONGEST:
+            stem = stem[:-1]
+        numbered = (f"{stem}-{number}" for number in count(1))
+        name = next(name for name in chain([stem], numbered) if name.lower() not in taken)
         names.append(name)
         taken.add(name.lower())
     return names
-
-
-def _row(path: Path, image: Array, found: Keypoints) -> dict[str, Any]:
-    height, width = image.shape[:2]
-    points = np.asarray(found.points[0], float)
-    return {
-        "file": str(path),
-        "width": width,
-        "height": height,
-        "keypoints": points.round(6).tolist(),
-        "keypoints_px": (points * [width, height]).round(3).tolist(),
-    }
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["file", "keypoint", "x", "y", "x_px", "y_px"])
-    for row in rows:
-        pairs = zip(row["keypoints"], row["keypoints_px"], strict=True)
-        for k, (point, pixel) in enumerate(pairs):
-            writer.writerow([row["file"], k, *point, *pixel])
-    return buffer.getvalue()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from kpbench.api import ImageSet, Keypoints, Method, Progress
 from kpbench.diagnosis.overlay import drawn_on
 from kpbench.errors import DataError, InvalidInputError, StorageError
 from kpbench.files.atomic import Growing, check_writable
+from kpbench.files.folders import readable
 from kpbench.files.video.hdf5_track import Hdf5Track, need_h5py
 from kpbench.files.video.reading import SUFFIXES, Frame, Video, need_av, opened
 from kpbench.files.video.tracks import (
@@ -24,7 +24,7 @@ from kpbench.files.video.tracks import (
     json_lines,
 )
 from kpbench.files.video.writing import VideoWriter
-from kpbench.running.own_images import about, distinct_names, for_rgb
+from kpbench.running.own_images import Predicted, about, check_apart, distinct_names, for_rgb
 
 FRAMES, BYTES = 64, 2**23
 """How many frames are predicted together, at most: so many, of so many bytes."""
@@ -35,21 +35,6 @@ LIKELIHOOD = (
 )
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """What became of one video.
-
-    Attributes:
-        files: that were written.
-        fault: why they end before the video does, "" if they do not; names the frame.
-        damaged: numbers of the frames of which the decoder had to guess a part.
-    """
-
-    files: Sequence[Path]
-    fault: str
-    damaged: Sequence[int]
-
-
 def is_video(path: Path) -> bool:
     """Return whether a file is taken for a video, by its name."""
     return path.suffix.lower() in SUFFIXES
@@ -57,7 +42,7 @@ def is_video(path: Path) -> bool:
 
 def predict_videos(
     model: Path, files: Sequence[Path], output: Path, *, overlay: bool, progress: Progress
-) -> Iterator[Tracked]:
+) -> Iterator[Predicted]:
     """Find keypoints in each frame of videos; write a csv, an HDF5 file and JSON for each.
 
     The files are those of `kpbench.files.video.tracks`, and have their names once they are whole.
@@ -89,23 +74,14 @@ def predict_videos(
         [output / f"{name}.keypoints{suffix}" for suffix in suffixes]
         for name in distinct_names(files)
     ]
-    _check_apart(files, names)
+    check_apart(files, [name for each in names for name in each], "a video")
     check_writable(output)
     method = for_rgb(model)
     for path, targets in zip(files, names, strict=True):
         yield _tracked(method, path, targets, progress)
 
 
-def _check_apart(files: Sequence[Path], names: Sequence[Sequence[Path]]) -> None:
-    """Raise where a result would take the place of a video."""
-    videos = {path.resolve() for path in files}
-    if taken := [name for each in names for name in each if name.resolve() in videos]:
-        raise InvalidInputError(
-            f"{taken[0]} is a video to read and would be overwritten; choose another --output"
-        )
-
-
-def _tracked(method: Method, path: Path, names: Sequence[Path], progress: Progress) -> Tracked:
+def _tracked(method: Method, path: Path, names: Sequence[Path], progress: Progress) -> Predicted:
     """Predict one video."""
     results, damaged, fault = _Results(names, method, path), [], ""
     try:
@@ -113,7 +89,7 @@ def _tracked(method: Method, path: Path, names: Sequence[Path], progress: Progre
             for batch in _batches(video.frames()):
                 damaged += [i for i, frame in enumerate(batch, results.frames) if frame.damaged]
                 results.add(batch, video)
-                progress(results.frames, max(results.frames, video.expected), path.name)
+                progress(results.frames, max(results.frames, video.expected), readable(path.name))
     except DataError as error:
         fault = str(error)
     except StorageError:
@@ -125,7 +101,7 @@ def _tracked(method: Method, path: Path, names: Sequence[Path], progress: Progre
     files = results.end(whole=not fault)
     if fault and files:
         fault += f"; what was found in the {results.frames} frames before it is kept"
-    return Tracked(files, fault, damaged)
+    return Predicted(files, fault, damaged)
 
 
 def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
@@ -187,7 +163,7 @@ class _Results:
         scorer = f"kpbench_{self._method.name}"
         parts = self._growing.parts
         head = {
-            "video": str(self._path),
+            "video": readable(self._path),
             "width": size[0],
             "height": size[1],
             "frames_per_second": round(float(video.rate), 6),

@@ -211,7 +211,7 @@ def read_speed_record(path: Path) -> SpeedRecord:
     """
     advice = "delete it, or measure again with kpbench throughput --save"
     try:
-        record = SpeedRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        record = SpeedRecord.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

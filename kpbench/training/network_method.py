@@ -225,6 +225,8 @@ class NetworkMethod(MethodBase):
             for name, value in network.state_dict().items():
                 if name.endswith("num_batches_tracked"):
                     weights[name] = value.numpy()
+            if lacks := [name for name in network.state_dict() if name not in weights]:
+                raise ValueError(f"it lacks {', '.join(lacks)}")
             tensors = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
             network.load_state_dict(tensors, strict=True)
         except (KeyError, RuntimeError, TypeError, ValueError, TrainingError) as error:

@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kpbench import Array, Box, DataError, Rows, Source
-from kpbench.files.image_sizes import image_sizes
+from kpbench.files.image.sizes import image_sizes
 from kpbench.files.tables import read_words
 
 from .lists import found, mafl, numbers, people, places

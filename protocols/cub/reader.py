@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kpbench import Array, Box, DataError, Rows, Source
-from kpbench.files.image_sizes import image_sizes
+from kpbench.files.image.sizes import image_sizes
 from kpbench.files.matlab import read_mat
 
 from .autolink_crops import cut_square, shifted

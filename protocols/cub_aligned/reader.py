@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kpbench import Array, DataError, Rows, Source
-from kpbench.files.image_sizes import image_sizes
+from kpbench.files.image.sizes import image_sizes
 from kpbench.files.tables import read_csv
 
 from ..cub.reader import PARTS, UPRIGHT

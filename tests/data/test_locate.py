@@ -84,6 +84,13 @@ def test_what_is_no_folder_is_not_saved(tmp_path: Path, own_config: Path) -> Non
     assert not own_config.exists()
 
 
+def test_a_mark_of_the_order_of_bytes_is_no_fault(own_config: Path, tmp_path: Path) -> None:
+    save_root("cub", tmp_path)
+    text = config_file().read_bytes()
+    config_file().write_bytes(b"\xef\xbb\xbf" + text)  # as Windows' Notepad saves it
+    assert find_root("cub") == tmp_path
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"roots": []}', '{"roots": {"cub": 3}}'])
 def test_a_damaged_config_is_named(own_config: Path, text: str) -> None:
     own_config.mkdir()

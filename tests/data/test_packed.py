@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,14 +12,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kpbench.data.packing import packing
 from kpbench.data.packing.journal import JOURNAL
 from kpbench.data.packing.manifest import MANIFEST, TIMES
 from kpbench.data.packing.packed import PackedSet, evenly_spaced
+from kpbench.data.sample import read_sample
 from kpbench.data.source import Rows
 from kpbench.errors import CacheError, DataError, MissingDataError, StorageError
 from tests.data.toy_source import HEIGHT, WIDTH, Toy, write
@@ -242,6 +246,7 @@ SCRIPT = """
 import sys, time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from kpbench.data.packing import packing
 from kpbench.data.packing.packed import PackedSet
 from tests.data.toy_source import Toy
@@ -484,3 +489,51 @@ def test_too_little_space_is_said_before_anything_is_decoded(
     monkeypatch.setattr(packing, "read_sample", None)
     with pytest.raises(StorageError, match=r"needs 0\.0 GB .* KPBENCH_CACHE"):
         packed_set(root).make()
+
+
+def stored(root: Path, image: Image.Image, **options: Any) -> None:
+    """Put an image in the place of the first that trains."""
+    image.save(root / "train/00000.png", **options)
+
+
+def lying() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+def test_images_of_every_mode_are_packed_as_they_look(root: Path) -> None:
+    """A constant image stays so, whatever it is resized to: its colour is the right value."""
+    images = {
+        (64, 64, 64): (Image.new("I;16", (WIDTH, HEIGHT), 16384), {}),
+        (9, 9, 9): (Image.new("L", (WIDTH, HEIGHT), 9), {}),
+        (255, 255, 255): (Image.new("RGBA", (WIDTH, HEIGHT), (200, 0, 0, 0)), {}),
+        (1, 2, 3): (Image.new("RGB", (HEIGHT, WIDTH), (1, 2, 3)), {"exif": lying()}),
+    }
+    digests = set()
+    for colour, (image, options) in images.items():
+        stored(root, image, **options)
+        rows = Toy().rows(root, "train")
+        sample = read_sample(root, Toy(), rows, 0, 16)
+        assert sample.image.reshape(-1, 3).tolist() == [list(colour)] * 256
+        assert sample.aspect == WIDTH / HEIGHT
+        digests.add(sample.digest)
+    assert len(digests) == len(images)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK", "I;16"])
+def test_a_digest_is_that_of_the_files_unless_the_rule_changed_the_image(
+    mode: str, root: Path
+) -> None:
+    """So the records of ordinary images stay what they were before the rule was."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), (9, 9, 9))
+    wide = Image.new("I;16", (WIDTH, HEIGHT), 16384)
+    stored(root, wide if mode == "I;16" else image.convert(mode), format="tiff")
+    rows = Toy().rows(root, "train")
+    sample = read_sample(root, Toy(), rows, 0, 16)
+    assert sample.landmarks is not None and sample.visible is not None and sample.box is not None
+    content = [(root / f"train/00000{end}").read_bytes() for end in (".png", ".mask.png")]
+    content += [sample.landmarks.tobytes(), sample.visible.tobytes()]
+    content += [np.array([0.0, 0.0, WIDTH, HEIGHT]).tobytes(), sample.box.tobytes()]
+    same = sample.digest == hashlib.sha256(b"".join(content)).digest()
+    assert same == (mode != "I;16"), "data verify finds what was packed white"

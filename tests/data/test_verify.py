@@ -73,6 +73,14 @@ FAULTS: dict[str, tuple[Fault, str, str, str]] = {
         lambda root: (root / "test/00000.png").write_text("<html>404</html>"),
         *("error", "test", "images that cannot be read: 1 ['test/00000.png"),
     ),
+    "numbers that are no image": (
+        lambda root: Image.new("F", (40, 30), 300.0).save(root / "test/00001.png", "tiff"),
+        *("error", "test", "images that cannot be read: 1 ['test/00001.png: its numbers go from"),
+    ),
+    "eight bits in the space of sixteen": (
+        lambda root: Image.new("I;16", (40, 30), 200).save(root / "test/00001.png"),
+        *("error", "test", "images that cannot be read: 1 ['test/00001.png: would be black"),
+    ),
     "truncated mask": (
         lambda root: cut(root / "train/00003.mask.png", 50),
         *("error", TRAIN, "masks that cannot be read: 1 ['train/00003.mask.png"),

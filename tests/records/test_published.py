@@ -299,6 +299,8 @@ def _write(folder: Path, *rows: dict[str, str], header: tuple[str, ...] = COLUMN
 def test_reader_returns_what_is_written(tmp_path: Path) -> None:
     path = _write(tmp_path, GOOD)
     assert read_published(path) == [_number(line=2)]
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as spreadsheets save it
+    assert read_published(path) == [_number(line=2)]
     bare = dict.fromkeys(("setting", "n_keypoints", "supervision", "spread", "note"), "-")
     (number,) = read_published(_write(tmp_path, GOOD | bare | {"higher_is_better": "-"}))
     assert (number.setting, number.n_keypoints, number.supervision) == (None, None, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +19,10 @@ from kpbench.cli.main import main
 from kpbench.diagnosis.overlay import LONGEST, SIDE, overlay, strong_edges
 from kpbench.errors import InvalidInputError
 from kpbench.files.checkpoint import content_hash
+from kpbench.files.image.reading import read_image
 from kpbench.records.model import load_model
 from kpbench.registry import load_method
 from kpbench.running import own_images
-from kpbench.running.own_images import read_image
 from kpbench.running.resolve import Settings
 from kpbench.testing import toy_labelled
 from kpbench.training.loop import fit_network
@@ -148,11 +150,178 @@ def test_an_image_that_is_too_large_is_named_with_its_size(
     stored_at(tmp_path / "photo.png", 1)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
     with pytest.raises(InvalidInputError, match=r"photo\.png is too large.*make it smaller"):
-        own_images.read_folder(twice(tmp_path), 32)
-    assert main(["predict", str(tmp_path / "photo.png"), "--model", str(model)]) == 2
+        own_images.read_folder(twice(tmp_path), 32, print)
+    words = ["predict", str(tmp_path / "photo.png"), "--model", str(model)]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert "photo.png is too large" in said
     assert "800 pixels" in " ".join(said.split())
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_one_unreadable_file_costs_its_own_row(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "c.png"):
+        Image.new("RGB", (30, 20), (90, 9, 9)).save(tmp_path / name)
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    files = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    output = tmp_path / "out"
+    assert main(["predict", *files, "--model", str(model), "--output", str(output)]) == 1
+    said = capsys.readouterr()
+    assert f"kpbench: {files[1]} is no readable image" in said.err
+    assert "BytesIO" not in said.err
+    assert files_of(output) == [
+        *("a.keypoints.png", "c.keypoints.png", "keypoints.csv", "keypoints.json")
+    ]
+    assert sorted(said.out.split()) == [str(path) for path in sorted(output.iterdir())]
+    found = json.loads((output / "keypoints.json").read_text())
+    assert [row["file"] for row in found["images"]] == [files[0], files[2]]
+    text = (output / "keypoints.json").read_text()
+    assert text == json.dumps(found, indent=1), "it is written as if it were written at once"
+    rows = list(csv.DictReader((output / "keypoints.csv").open()))
+    assert [row["file"] for row in rows] == [files[0]] * 2 + [files[2]] * 2
+
+
+def test_if_no_file_can_be_read_there_are_no_tables(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(b"nothing")
+    words = ["predict", str(tmp_path / "b.png"), "--model", str(model)]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 1
+    assert files_of(tmp_path / "out") == []
+
+
+def test_what_was_found_before_a_fault_is_kept(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (30, 20), (90, 9, 9)).save(tmp_path / name)
+    output, files = tmp_path / "out", [tmp_path / "a.png", tmp_path / "b.png"]
+    found = own_images.predict_files(model, files, output)
+    assert next(found).files == [output / "a.keypoints.png"]
+    [part] = output.glob("keypoints.partial-*.csv")
+    assert len(part.read_text().splitlines()) == 3, "a kill loses no row"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(own_images, "read_image", stop)
+    with pytest.raises(KeyboardInterrupt):
+        next(found)
+    assert files_of(output) == [
+        *("a.keypoints.png", "keypoints.partial.csv", "keypoints.partial.json")
+    ]
+    [row] = json.loads((output / "keypoints.partial.json").read_text())["images"]
+    assert row["file"] == str(files[0])
+
+
+def test_images_are_held_one_at_a_time(model: Path, tmp_path: Path) -> None:
+    files = []
+    for i in range(8):
+        files.append(tmp_path / f"{i}.png")
+        Image.new("RGB", (800, 600), (i, 9, 9)).save(files[-1])
+    peaks = []
+    for chosen in (files[:2], files):
+        tracemalloc.start()
+        for _ in own_images.predict_files(model, chosen, tmp_path / "out"):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 800 * 600 * 3
+
+
+def test_a_folder_stands_for_its_images(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed(tmp_path / "photos")
+    output = tmp_path / "out"
+    words = ["predict", str(tmp_path / "photos"), "--model", str(model), "--output", str(output)]
+    assert main(words) == 0
+    rows = json.loads((output / "keypoints.json").read_text())["images"]
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "b.jpg", "c.TIF"]
+    assert LEFT_OUT in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["predict", str(tmp_path / "empty"), "--model", str(model)]) == 2
+    assert "holds no image (.bmp, " in capsys.readouterr().err
+
+
+LEFT_OUT = (
+    "photos: subfolders (1): more; hidden (2): .DS_Store, ._a.png; of other formats (2): "
+    "a.gif, d.txt"
+)
+
+
+def mixed(folder: Path) -> None:
+    """Fill a folder with three images and much else."""
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "c.TIF", "more/e.png", "a.gif"):
+        Image.new("RGB", (30, 20), (90, 9, 9)).save(folder / name)
+    for name in ("._a.png", ".DS_Store", "d.txt"):
+        (folder / name).write_bytes(b"\0\5\26\7")
+
+
+def test_training_says_what_of_a_folder_it_leaves_out(tmp_path: Path) -> None:
+    mixed(tmp_path / "photos")
+    told: list[str] = []
+    assert len(own_images.read_folder(tmp_path / "photos", 16, told.append)) == 3
+    assert told == [f"left out of {tmp_path}/{LEFT_OUT}"]
+
+
+def test_all_unusable_images_of_a_training_are_named(tmp_path: Path) -> None:
+    mixed(tmp_path / "photos")
+    for name in ("x.png", "y.png"):
+        (tmp_path / "photos" / name).write_bytes(b"nothing")
+    with pytest.raises(InvalidInputError, match=r"2 of 5 images .*x\.png is no.*y\.png is no"):
+        own_images.read_folder(tmp_path / "photos", 16, print)
+
+
+def test_images_to_train_on_are_held_once(tmp_path: Path) -> None:
+    for i in range(40):
+        Image.new("RGB", (20, 20), (i, 9, 9)).save(tmp_path / f"{i:02}.png")
+    tracemalloc.start()
+    images = own_images.read_folder(tmp_path, 256, print).images
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * images.nbytes
+    assert [int(image[0, 0, 0]) for image in images] == list(range(40))
+
+
+def test_names_that_are_not_utf8(
+    model: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    photo = tmp_path / os.fsdecode(b"caf\xe9.png")
+    try:
+        Image.new("RGB", (30, 20), (90, 9, 9)).save(photo)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    output = tmp_path / "out"
+    assert main(["predict", str(photo), "--model", str(model), "--output", str(output)]) == 0
+    name = f"{tmp_path}/caf\\xe9.png"
+    [row] = json.loads((output / "keypoints.json").read_bytes().decode())["images"]
+    assert row["file"] == name
+    assert (output / "keypoints.csv").read_bytes().decode().count(name) == 2
+    assert (output / os.fsdecode(b"caf\xe9.keypoints.png")).is_file()
+    assert "caf\\xe9.keypoints.png" in capfdbinary.readouterr().out.decode()
+
+
+def test_results_of_long_names_can_be_written(model: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{'é' * 120}{end}.png" for end in ("a", "b")]
+    for path in files:
+        Image.new("RGB", (30, 20), (90, 9, 9)).save(path)
+    words = ["predict", *map(str, files), "--model", str(model)]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    assert len(list((tmp_path / "out").glob("*.keypoints.png"))) == 2
+
+
+def test_an_overlay_never_overwrites_an_image(model: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "a.keypoints.png"):
+        Image.new("RGB", (30, 20), (90, 9, 9)).save(tmp_path / name)
+    before = (tmp_path / "a.keypoints.png").read_bytes()
+    words = ["predict", str(tmp_path / "a.png"), str(tmp_path / "a.keypoints.png")]
+    assert main([*words, "--model", str(model), "--output", str(tmp_path)]) == 2
+    assert (tmp_path / "a.keypoints.png").read_bytes() == before
 
 
 def twice(folder: Path) -> Path:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kpbench.api import FitContext, ImageSet
+from kpbench.api import FitContext, ImageSet, read_only
 from kpbench.errors import CheckpointError, InvalidInputError, TrainingError
 from kpbench.nn import images as training_data
 from kpbench.nn.images import draw, normalised, resized, take
@@ -81,6 +81,18 @@ def test_large_packed_images_stay_in_their_file_and_train_the_same(
     plain = trained(FitContext(), plan())
     for name, value in tiny.state_dict().items():
         assert torch.equal(value, plain[name]), name
+
+
+def test_many_images_in_memory_are_not_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = read_only(images().numpy())
+    assert resized(held, 8).data_ptr() != held.ctypes.data
+    monkeypatch.setattr(training_data, "TWICE", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shared = resized(held, 8)
+    assert shared.data_ptr() == held.ctypes.data
+    backwards = held[:, :, ::-1]
+    assert torch.equal(resized(backwards, 8), shared.flip(2))
 
 
 def trained(context: FitContext, training: Training, save_every: int = 500) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
@@ -120,7 +121,8 @@ def train(
     check_taking_part(settings, [*own_images.trained_methods(method), *named])
     with progress_bar() as progress:
         if images is not None:
-            data, k = own_images.read_folder(images, size or 128), keypoints or 16
+            data = own_images.read_folder(images, size or 128, partial(typer.echo, err=True))
+            k = keypoints or 16
         else:
             chosen, _ = configured(protocol, settings.arguments.get(protocol, {}))
             k, role = keypoints or chosen.n_keypoints, role or chosen.role
@@ -137,7 +139,7 @@ def train(
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Images and videos.")],
+    files: Annotated[list[Path], typer.Argument(help="Images, videos and folders of images.")],
     method: Annotated[
         str | None, typer.Option(help="Whose shipped weights; distill_dkp if not named.")
     ] = None,
@@ -159,24 +161,24 @@ def predict(
 
     For each video: CSV and HDF5 laid out as DeepLabCut's, and JSON, a line a frame.
     """
-    from kpbench.cli.console import progress_bar, report_tracked
+    from kpbench.cli.console import progress_bar, report_predicted
     from kpbench.records.shipped import chosen_model, whose_model
-    from kpbench.running.own_images import predict_files
+    from kpbench.running.own_images import listed, predict_files
     from kpbench.running.own_videos import is_video, predict_videos
 
     if model is not None and (method or protocol):
         raise InvalidInputError("--model names all of it: leave out --method and --protocol")
-    videos = [path for path in files if is_video(path)]
-    images = [path for path in files if not is_video(path)]
+    meant = listed(files, partial(typer.echo, err=True))
+    videos = [path for path in meant if is_video(path)]
+    images = [path for path in meant if not is_video(path)]
     if overlay and not videos:
         raise InvalidInputError("--overlay is for videos; images have one anyway")
     names = method or "distill_dkp", protocol or "people_background"
     folder = chosen_model(*names, model, results)
     typer.echo(f"model: {whose_model(folder)}", err=True)
-    if images:
-        for path in predict_files(folder, images, output):
-            typer.echo(path)
+    failed = report_predicted(predict_files(folder, images, output)) if images else 0
     if videos:
         with progress_bar() as progress:
             tracked = predict_videos(folder, videos, output, overlay=overlay, progress=progress)
-            raise typer.Exit(report_tracked(tracked))
+            failed |= report_predicted(tracked)
+    raise typer.Exit(failed)

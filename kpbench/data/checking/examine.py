@@ -15,6 +15,7 @@ from kpbench.data.packing.parallel import on_all_cores
 from kpbench.data.sample import Sample, read_sample
 from kpbench.data.source import Rows, Source, file_of
 from kpbench.errors import DataError
+from kpbench.files.image.reading import shown
 
 CHUNK = 256
 OUTSIDE = 0.05
@@ -174,13 +175,15 @@ def _missing(root: Path, rows: Rows) -> Iterator[tuple[int, str]]:
 
 def _blamed(found: Examined, source: Source, root: Path, rows: Rows, i: int) -> Faults:
     """Return the list to which a row that cannot be read belongs."""
-    for column, faults in ((rows.files, found.images), (rows.masks, found.masks)):
-        if column is None:
-            continue
+    try:
+        shown(source.picture(root, str(rows.files[i]))[0], str(rows.files[i]))
+    except DataError:
+        return found.images
+    if rows.masks is not None:
         try:
-            source.picture(root, str(column[i]))
+            source.picture(root, str(rows.masks[i]))
         except DataError:
-            return faults
+            return found.masks
     return found.annotations
 
 

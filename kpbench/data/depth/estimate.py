@@ -217,7 +217,7 @@ def load_estimator(
 def _config(weights: Weights) -> dict[str, Any]:
     path = weights.folder / "config.json"
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
         kind = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingWeightsError(f"{path} is no configuration of a depth model") from error

@@ -20,7 +20,7 @@ from kpbench.data.projects.source import ProjectSource
 from kpbench.data.source import Rows
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.files.atomic import write_atomically
-from kpbench.files.image_sizes import image_sizes
+from kpbench.files.image.sizes import image_sizes
 from kpbench.plugins import described as place
 from kpbench.registry import available, datasets
 

@@ -13,10 +13,9 @@ import numpy as np
 from kpbench.api import Array
 from kpbench.data.source import Rows, file_of
 from kpbench.errors import DataError
+from kpbench.files.image.reading import SUFFIXES as IMAGES
 from kpbench.files.video.reading import SUFFIXES
 
-IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
-"""Endings of image files, in small letters."""
 SHOWN = 5
 """Faults that an error names."""
 OUTSIDE = 0.05

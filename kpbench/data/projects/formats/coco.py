@@ -28,7 +28,7 @@ from kpbench.data.projects.project import (
 from kpbench.data.source import WITHIN, Rows
 from kpbench.errors import DataError, InvalidInputError
 from kpbench.files.contents import MEBI
-from kpbench.files.image_sizes import image_sizes
+from kpbench.files.image.sizes import image_sizes
 from kpbench.files.tables import read_json
 
 _FOLDERS = ("", "annotations/")

@@ -12,7 +12,7 @@ from kpbench.data.projects.formats.three_rows import Table
 from kpbench.data.projects.project import CENTRE, Faults, beyond, folder_of
 from kpbench.data.source import Rows
 from kpbench.errors import DataError
-from kpbench.files.image_sizes import image_sizes
+from kpbench.files.image.sizes import image_sizes
 
 
 def labelled_rows(

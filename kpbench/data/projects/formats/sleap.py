@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kpbench.api import Array
-from kpbench.data.image_files import open_image
 from kpbench.data.projects.formats.frames_of_tables import check_labelled, with_labels
 from kpbench.data.projects.project import CENTRE, Choice, Faults, Project, beyond
 from kpbench.data.source import WITHIN, Rows
@@ -31,6 +30,7 @@ from kpbench.files.hdf5 import (
     read_h5_table,
     read_h5_text,
 )
+from kpbench.files.image.reading import decoded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -253,7 +253,7 @@ def picture_of(path: Path, key: str) -> tuple[Image, bytes]:
         DataError: there is no such image, or it cannot be decoded.
     """
     data = bytes_within(path, key)
-    image = open_image(data, f"{path}: {key}")
+    image = decoded(data, f"{path}: {key}")
     group = key.rpartition("/")[0]
     order = read_h5_text(path, f"{group}/video", "channel_order")
     if order is None:
