@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NEAR = 0.02
 """So far outside of the image a point may lie without being counted."""
 SHARE = 0.25
-"""Of the coordinates along one axis: more than that outside are of another unit."""
+"""Of the coordinates along one axis: more than that beyond one edge are of another unit."""
 FEWEST = 8
 """So few coordinates outside say nothing."""
 
@@ -41,7 +41,7 @@ class Span:
     def __init__(self) -> None:
         """Start without points."""
         self.low, self.high = np.inf, -np.inf
-        self._outside, self.n = np.zeros(2), 0
+        self._below, self._above, self.n = np.zeros(2), np.zeros(2), 0
 
     def add(self, points: Array) -> None:
         """Take in more points, (..., 2)."""
@@ -49,20 +49,23 @@ class Span:
             return
         self.low, self.high = min(self.low, points.min()), max(self.high, points.max())
         if self.low < -NEAR or self.high > 1 + NEAR:
-            outside = (points < -NEAR) | (points > 1 + NEAR)
-            self._outside += outside.reshape(-1, 2).sum(0)
+            flat = points.reshape(-1, 2)
+            self._below += (flat < -NEAR).sum(0)
+            self._above += (flat > 1 + NEAR).sum(0)
         self.n += points.size // 2
 
     def fault(self) -> str:
         """Return what is wrong and what to do, "" when nothing is, or there are no points."""
-        seen = f"got values from {self.low:.3g} to {self.high:.3g}"
-        pixels = self.high > 2 or self.low < -1 - NEAR
-        worst = self._outside.max()
-        if not pixels and (worst < FEWEST or worst <= SHARE * self.n) and self.low >= -1:
+        if not self.n:
             return ""
-        if pixels:
+        seen = f"got values from {self.low:.3g} to {self.high:.3g}"
+        worst = max(self._below.max(), self._above.max())
+        many = worst >= FEWEST and worst > SHARE * self.n
+        if not many and -1 <= self.low and self.high <= 2:
+            return ""
+        if not many or self.high > 2 or self.low < -1 - NEAR:
             return f"{seen}; divide pixels by the image size"
-        x, y = 100 * self._outside / self.n
+        x, y = 100 * (self._below + self._above) / self.n
         what = "they look like [-1, 1], which (p + 1) / 2 converts"
         if self.low >= -NEAR:
             what = "divide them by what they are at the right and lower edge"

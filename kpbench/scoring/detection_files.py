@@ -235,7 +235,7 @@ def _flags(visible: Array) -> str:
     if np.isnan(visible).any():
         return f", got NaN in {int(np.isnan(visible).sum())} places; give false where no label is"
     if np.isin(visible, (0, 1, 2)).all():
-        return ", got 0, 1 and 2: of COCO's flags, 0 is a label that is missing: give flags > 0"
+        return ", got 2: of COCO's flags 0, 1 and 2, 0 is a label that is missing; give flags > 0"
     return f", got values from {visible.min():g} to {visible.max():g}"
 
 

@@ -14,6 +14,8 @@ OUTSIDE = 0.001
 """Share of the labels at one point outside of the image, or in its corner, above which it marks."""
 INSIDE = 0.05
 """Share of the images with several landmarks at one point inside, above which it marks."""
+SAME = 0.9
+"""Share of these images with the same landmarks there, above which they are one by definition."""
 CANDIDATES = 5
 FOLLOWING = 20
 """Of images whose centres are compared."""
@@ -60,7 +62,9 @@ def _inside(landmarks: Array, visible: Array) -> Array | None:
     for point, _ in _most_frequent(landmarks[visible]):
         at = visible & (landmarks == point).all(-1)
         at = at[at.sum(1) > 1]
-        if len(at) >= enough and len(np.unique(at, axis=0)) > 1:
+        if len(at) >= enough and np.unique(at, axis=0, return_counts=True)[1].max() < SAME * len(
+            at
+        ):
             return point
     return None
 

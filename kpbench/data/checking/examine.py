@@ -187,8 +187,8 @@ class Examiner:
         found.count_upright(points, seen, self.source.upright)
         found.count_sides(points, seen, self.sides)
         for a, b in self.eyes:
-            apart = seen[:, a] & seen[:, b] & (points[:, a] != points[:, b]).any(-1)
-            for i in np.flatnonzero(~apart):
+            apart = seen[:, a] & seen[:, b] & ~np.equal(points[:, a], points[:, b]).all(-1)
+            for i in np.flatnonzero(np.asarray(~apart)):
                 found.eyeless.append((first + int(i), str(files[i])))
 
     def _reach(self, found: Examined, size: tuple[int, int], rows: Rows, i: int, row: int) -> None:
