@@ -13,7 +13,7 @@ NEAR = 0.02
 """So far outside of the image a point may lie without being counted."""
 SHARE = 0.25
 """Of the coordinates along one axis: more than that beyond one edge are of another unit."""
-FEWEST = 8
+FEWEST = 16
 """So few coordinates outside say nothing."""
 
 

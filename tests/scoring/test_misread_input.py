@@ -87,7 +87,7 @@ def test_points_a_little_outside_of_the_image_are_honest(
 @settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(20, 60),
-    k=st.integers(2, 8),
+    k=st.integers(3, 8),
     size=st.floats(0.15, 1),
     seed=st.integers(0, 9_999),
 )

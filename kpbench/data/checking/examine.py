@@ -211,7 +211,7 @@ class Examiner:
         for i in np.flatnonzero(bad):
             text = f"{rows.files[i]}: a landmark is NaN or infinite"
             found.annotations.append((first + int(i), text))
-        self._count(found, points, seen & ~bad[:, None], rows.files, first)
+        self._count(found, points, seen & ~np.asarray(bad)[:, None], rows.files, first)
 
 
 def _missing(root: Path, rows: Rows) -> Iterator[tuple[int, str]]:
