@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,30 @@ def parse_overrides(items: Sequence[str]) -> dict[str, dict[str, Any]]:
             value = text
         found.setdefault(method, {})[name] = value
     return found
+
+
+def parse_range(option: str, text: str | None) -> tuple[float, float] | None:
+    """Return the two numbers in "-1,1", the smaller first; None for None.
+
+    Raises:
+        InvalidInputError: anything else.
+
+    Example:
+        >>> parse_range("--range", "-1,1")
+        (-1.0, 1.0)
+    """
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (low < high and math.isfinite(high - low)):
+        raise InvalidInputError(
+            f"{option} {text!r}: write LOW,HIGH, the values at the left or upper and at the right "
+            "or lower edge of the image, e.g. -1,1 or 0,256"
+        )
+    return low, high
 
 
 def parse_recipe(name: str) -> Recipe:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from kpbench.contracts.coordinates import Span
 from kpbench.errors import ContractError, InvalidInputError
 
 Array = npt.NDArray[Any]
@@ -206,9 +207,9 @@ class Keypoints:
         """Return self when the contract holds.
 
         Raises:
-            ContractError: wrong shape or K, NaN, points further than one image size outside,
-                a confidence that is not one number in [0, 1] a keypoint, or a graph that has not a
-                finite weight for each pair of keypoints.
+            ContractError: wrong shape or K, NaN, points further than one image size outside or
+                in another unit (see `Span`), a confidence that is not one number in [0, 1] a
+                keypoint, or a graph that has not a finite weight for each pair of keypoints.
         """
         points = np.asarray(self.points)
         k = points.shape[1] if points.ndim == 3 and n_keypoints is None else n_keypoints
@@ -223,11 +224,10 @@ class Keypoints:
                 f"{who}: predict must return finite floats, got {points.dtype}, "
                 f"not finite in {bad} of {n_images} images"
             )
-        if np.abs(points - 0.5).max() > 1.5:
-            raise ContractError(
-                f"{who}: keypoints must be (x, y) in [0, 1] of the image, got values from "
-                f"{points.min():.3g} to {points.max():.3g}; divide pixels by the image size"
-            )
+        span = Span()
+        span.add(points)
+        if fault := span.fault():
+            raise ContractError(f"{who}: keypoints must be (x, y) in [0, 1] of the image, {fault}")
         self._check_confidence(who)
         self._check_graph(who)
         return self

@@ -147,7 +147,9 @@ class RealProtocol:
             limit, wanted = _limit(recipe, split), self.published[split]
             count = self.packed(recipe, split).count_if_packed()
             if count is not None and count != min(limit or wanted, wanted):
-                found.append(f"{split} has {count:,} images; published: {wanted:,}")
+                text = f"{split} has {count:,} images; published: {wanted:,}"
+                reason = self.varying_sizes.get(split, "")
+                found.append(f"{text} ({reason})" if reason else text)
         return found
 
     def fingerprint(self, recipe: Recipe) -> str:

@@ -33,6 +33,7 @@ class Sample:
             loaders compute it; 0 where not visible; None without annotation.
         visible: (L,) bool, or None without annotation.
         box: (4,) float64, x, y, width and height of the object in [0, 1], or None.
+        size: width and height of the image file.
         aspect: width / height of the region.
         digest: sha256 of the files that were read, of the annotation and of the region, and of
             what `kpbench.files.image.reading` did besides the ordinary.
@@ -46,6 +47,7 @@ class Sample:
     box: Array | None
     aspect: float
     digest: bytes
+    size: tuple[int, int]
 
 
 def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> Sample:
@@ -100,7 +102,8 @@ def read_sample(root: Path, source: Source, rows: Rows, i: int, pixels: int) -> 
             beside = shown(drawn, other).image
             same = _scaled(region, colour.size, beside.size)
             frames = source.finish(cropped(beside, same, pixels), None)
-    return Sample(image, mask, frames, points, seen, box, float(size[0] / size[1]), digest.digest())
+    aspect, told = float(size[0] / size[1]), digest.digest()
+    return Sample(image, mask, frames, points, seen, box, aspect, told, colour.size)
 
 
 def _grey(mask: Image) -> Image:

@@ -101,12 +101,15 @@ class Source(ABC):
         choices: allowed values of each field.
         upright: pairs of landmarks (upper, lower); in most images the first lies above the second,
             or the axes of the annotation are swapped.
+        sideways: pairs of landmarks; in most images the first lies left of the second, or left and
+            right are exchanged.
         gives: what evaluators may ask for besides labels: "boxes" when `Rows` has them, and
             "aspect", which the region tells.
     """
 
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {}
     upright: ClassVar[Sequence[tuple[int, int]]] = ()
+    sideways: ClassVar[Sequence[tuple[int, int]]] = ()
     gives: ClassVar[tuple[str, ...]] = ("aspect",)
 
     def __post_init__(self) -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from kpbench.contracts.coordinates import Span
 from kpbench.contracts.types import Array, read_only
 from kpbench.errors import InvalidInputError
+from kpbench.scoring.places import marker_in
 
 ROWS = 2048
 """Images that are read at once: 2 MB at 32 keypoints and 32 landmarks, which a cache holds."""
+SAY_MISSING = (
+    "say where a label is missing: `visible` (N, L), false there (in a file train_visible and "
+    "test_visible)"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Detections:
             square; or None.
 
     Raises:
-        InvalidInputError: wrong shapes or types, no rows, NaN, or points that look like pixels.
+        InvalidInputError: wrong shapes or types, no rows, NaN, points in another unit than
+            [0, 1] of the image, or many landmarks at one point, which marks missing labels.
     """
 
     keypoints: Array
@@ -74,6 +81,8 @@ class Detections:
         for name in ("keypoints", "landmarks", "boxes", "aspect"):
             if getattr(self, name) is not None:
                 _check_column(self, name)
+        _check_keypoints(self)
+        _check_landmarks(self)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -96,6 +105,12 @@ class Detections:
         for rows in self._blocks():
             array = self._labels(rows) if name == "landmarks" else getattr(self, name)[rows]
             yield np.asarray(array, np.float64).reshape(len(array), -1)
+
+    def thinned(self) -> Detections:
+        """Return at most `ROWS` images, evenly spaced."""
+        step = -(-len(self) // ROWS)
+        known = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v[::step] for k, v in known.items() if v is not None})
 
     def _blocks(self) -> Iterator[slice]:
         for start in range(0, len(self), ROWS):
@@ -142,13 +157,51 @@ def _check_column(detections: Detections, name: str) -> None:
         if name in ("boxes", "aspect"):  # width and height, or their ratio
             flat += int((values[:, -2:] <= 0).any(1).sum())
     if bad:
-        raise InvalidInputError(f"{name} are NaN or infinite in {bad} of {len(detections)} images")
+        raise InvalidInputError(
+            f"{name} are NaN or infinite in {bad} of {len(detections)} images"
+            + (f"; {SAY_MISSING}" if name == "landmarks" else "")
+        )
     if flat:
         raise InvalidInputError(f"{name} are not above 0 in {flat} of {len(detections)} images")
-    if name != "aspect" and (low < -1 or high > 2):
+    if name == "boxes" and (low < -1 or high > 2):
         raise InvalidInputError(
-            f"{name} must be (x, y) in [0, 1] of the image, got values from {low:.3g} to "
-            f"{high:.3g}; divide pixels by the image size"
+            f"boxes must be in [0, 1] of the image, got values from {low:.3g} to {high:.3g}; "
+            "divide pixels by the image size"
+        )
+
+
+def _check_keypoints(detections: Detections) -> None:
+    span = Span()
+    for values in detections.column("keypoints"):
+        span.add(values.reshape(-1, 2))
+    if fault := span.fault():
+        raise InvalidInputError(f"keypoints must be (x, y) in [0, 1] of the image, {fault}")
+
+
+def _check_landmarks(detections: Detections) -> None:
+    """Refuse another unit, then labels that mark what is missing; looks for these in `ROWS` images.
+
+    Pixels are not taken for marks, nor marks for pixels: the unit is told by all other labels.
+    """
+    some = slice(None, None, -(-len(detections) // ROWS))
+    point = marker_in(np.asarray(detections.landmarks[some]), detections.visible[some])
+    span, labels, images = Span(), 0, 0
+    for part in detections.parts():
+        shown = part.visible
+        if point is not None:
+            at = shown & (part.landmarks == point).all(-1)
+            labels, images = labels + int(at.sum()), images + int(at.any(1).sum())
+            shown = shown & ~at
+        span.add(part.landmarks[shown])
+    if point is not None and not span.n:
+        span.add(point)
+    if fault := span.fault():
+        raise InvalidInputError(f"landmarks must be (x, y) in [0, 1] of the image, {fault}")
+    if point is not None:
+        x, y = point
+        raise InvalidInputError(
+            f"{labels} landmarks, in {images} of {len(detections)} images, lie at one point, "
+            f"({x:.6g}, {y:.6g}), which looks like a mark for a missing label; {SAY_MISSING}"
         )
 
 

@@ -15,6 +15,7 @@ from kpbench.errors import InvalidInputError, UndefinedScoreError
 from kpbench.scoring.detections import Detections
 from kpbench.scoring.fitting import fit_on
 from kpbench.scoring.metrics import Aggregation, aggregate
+from kpbench.scoring.places import looks_exchanged
 from kpbench.scoring.regressed import score_on
 from kpbench.scoring.regression import LandmarkRegressor
 from kpbench.scoring.spec import EvaluatorSpec
@@ -27,6 +28,13 @@ __all__ = [
     "evaluate",
     "score_alone",
 ]
+
+EXCHANGED = (
+    "the keypoints look like (y, x): their centre follows the landmarks' with x and y exchanged; "
+    "kpbench's points are (x, y)"
+)
+NO_ACTIVITY = ("", "nan", "none", "nat", "<na>")
+"""How an activity that is missing reads as text."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,9 @@ def evaluate(spec: EvaluatorSpec, train: Detections, test: Detections) -> Evalua
     notes: list[str] = []
     regressor, predicted, errors, valid, groups = _fitted_and_scored(spec, train, test, notes)
     columns = errors.shape[1] // predicted.shape[1]
+    some = test.thinned()
+    if looks_exchanged(some.keypoints, some.landmarks, some.visible):
+        notes.append(EXCHANGED)
     return Evaluation(
         evaluator=spec.name,
         metric=spec.metric,
@@ -130,6 +141,7 @@ def _fitted_and_scored(
     _check(spec, train, test)
     regressor = fit_on(spec, test if spec.fit_on == "test" else train, notes)
     predicted, errors, valid = score_on(spec, regressor, test, notes)
+    _check_scored(spec, valid)
     return regressor, predicted, errors, valid, _groups(spec, test, notes)
 
 
@@ -156,12 +168,33 @@ def _check(spec: EvaluatorSpec, train: Detections, test: Detections) -> None:
             )
 
 
+def _check_scored(spec: EvaluatorSpec, valid: Array) -> None:
+    """Refuse a sum over landmarks of which one is never visible."""
+    if spec.aggregation != "component_sum" or not valid.any():
+        return
+    each = 2 if spec.error == "absolute" else 1
+    empty = np.flatnonzero(~np.atleast_1d(valid.any(0))[::each])
+    if len(empty):
+        joints = empty if spec.joints is None else np.array(spec.joints)[empty]
+        raise UndefinedScoreError(
+            f"{spec.name} sums over the landmarks, and landmark{'s' if len(joints) > 1 else ''} "
+            f"{', '.join(map(str, joints))} (counted from 0) {'are' if len(joints) > 1 else 'is'} "
+            f"visible in none of the {len(valid)} test images; leave "
+            f"{'them' if len(joints) > 1 else 'it'} out of train and test"
+        )
+
+
 def _groups(spec: EvaluatorSpec, test: Detections, notes: list[str]) -> Array | None:
     if spec.aggregation != "group_mean":
         return None
     if test.activities is None:
         notes.append("no activities given: all test images count as one activity")
         return np.full(len(test), "all")
+    if missing := int(np.isin(np.char.lower(test.activities), NO_ACTIVITY).sum()):
+        raise InvalidInputError(
+            f"{spec.name} averages over activities, and {missing} of {len(test)} test images have "
+            "none (NaN or empty); name them, leave these images out, or give no activities"
+        )
     return test.activities
 
 

@@ -37,6 +37,8 @@ ALIGNED_SIZE = (178, 218)
 LEAST_FACE = 0.3
 """Share of the image that the box of a face must cover, in all papers' code."""
 _UPRIGHT = ((0, 3), (1, 4), (0, 2), (1, 2))
+_SIDEWAYS = ((0, 1), (3, 4))
+"""CelebA's left eye is the one on the left of the picture."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class CelebaAligned(Source):
         "split": ("test", "validation"),
     }
     upright: ClassVar[Sequence[tuple[int, int]]] = _UPRIGHT
+    sideways: ClassVar[Sequence[tuple[int, int]]] = _SIDEWAYS
 
     @property
     def parts(self) -> Mapping[str, str]:
@@ -169,6 +172,7 @@ class CelebaWild(Source):
         "split": ("test", "validation"),
     }
     upright: ClassVar[Sequence[tuple[int, int]]] = _UPRIGHT
+    sideways: ClassVar[Sequence[tuple[int, int]]] = _SIDEWAYS
 
     @property
     def parts(self) -> Mapping[str, str]:

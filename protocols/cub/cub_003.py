@@ -5,7 +5,7 @@ from __future__ import annotations
 from kpbench import EvaluationProtocol, RealProtocol
 
 from . import DATASET
-from .reader import PARTS, Cub
+from .reader import OF_A_CLASS, PARTS, Cub
 
 PLUGIN: EvaluationProtocol = RealProtocol(
     name="cub_003",
@@ -18,4 +18,5 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     evaluator="cub/autolink",
     source=Cub(classes="003", split="official"),
     published={"discovery": 30, "regression": 30, "test": 28},
+    varying_sizes=OF_A_CLASS,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kpbench import EvaluationProtocol, RealProtocol
 
 from . import DATASET
-from .reader import PARTS, Cub
+from .reader import OF_ALL, PARTS, Cub
 
 PLUGIN: EvaluationProtocol = RealProtocol(
     name="cub_all",
@@ -18,4 +18,5 @@ PLUGIN: EvaluationProtocol = RealProtocol(
     evaluator="cub/autolink",
     source=Cub(),
     published={"discovery": 5_964, "regression": 5_964, "test": 2_874},
+    varying_sizes=OF_ALL,
 )

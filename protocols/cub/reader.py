@@ -36,6 +36,15 @@ PARTS = (
 )
 UPRIGHT = ((4, 2), (4, 3), (4, 7), (4, 11))
 """The crown above belly, breast and legs."""
+_UNCERTAIN = (
+    "uncertain: the papers count CUB's own list, of which CMR left out birds that show too few "
+    "parts; a public log of train_cub_cleaned.mat shows 29 of class 001"
+)
+OF_A_CLASS = dict.fromkeys(("discovery", "regression", "test"), _UNCERTAIN)
+"""Why the images of a class may be fewer than published."""
+OF_ALL = dict.fromkeys(
+    ("discovery", "regression"), "uncertain: no paper counts CMR's training images"
+)
 PADDING = 0.05
 """Of the width and height of the box, on each side: CMR and StableKeypoints."""
 

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from kpbench.data.checking import examine
 from kpbench.data.checking.report import Finding, Report
-from kpbench.data.checking.verify import verify
+from kpbench.data.checking.verify import _exchanged, _Part, verify
 from kpbench.data.installed import real_protocols
+from kpbench.data.source import Rows
 from kpbench.errors import MissingDataError
 from tests.data.toy_source import Toy, protocol, write
 from tests.protocols.trees import TREES
@@ -282,3 +284,84 @@ def test_a_report_is_text() -> None:
         "    a.png",
         "  1 error, 0 notes",
     ]
+
+
+def verified(
+    dataset: str, name: str, tmp_path: Path, patch: pytest.MonkeyPatch, plant: Fault
+) -> tuple[Report, Report]:
+    """The reports on a tree before and after a fault is planted; sizes as found."""
+    real = real_protocols()[name]
+    root = tmp_path / dataset
+    TREES[dataset](root)
+    patch.setenv(f"KPBENCH_DATA_{dataset.upper()}", str(root))
+    sound = verify(real)
+    plant(root)
+    return verify(replace(real, published=sound.counts)), sound
+
+
+def faces_rewritten(root: Path, row: Callable[[list[str]], list[str]], names: set[str]) -> None:
+    path = next(root.rglob("list_landmarks_align_celeba.txt"))
+    head, body = path.read_text().splitlines()[:2], path.read_text().splitlines()[2:]
+    lines = [line.split() for line in body]
+    lines = [row(line) if not names or line[0] in names else line for line in lines]
+    path.write_text("\n".join([*head, *(" ".join(line) for line in lines)]) + "\n")
+
+
+def test_eyes_that_coincide_are_told_before_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plant(root: Path) -> None:
+        name = (root / "MAFL" / "testing.txt").read_text().split()[0]
+        faces_rewritten(root, lambda row: [*row[:3], *row[1:3], *row[5:]], {name})
+
+    report, sound = verified("celeba", "celeba_aligned", tmp_path, monkeypatch, plant)
+    assert found_in(report, "error", "test", "images whose eyes, by whose distance")
+    assert found_in(report, "error", "test", "coincide or are not labelled: 1")
+    assert not found_in(sound, "error", "test", "eyes")
+
+
+def test_left_and_right_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plant(root: Path) -> None:
+        faces_rewritten(root, lambda r: [r[0], *r[3:5], *r[1:3], *r[5:7], *r[9:11], *r[7:9]], set())
+
+    report, sound = verified("celeba", "celeba_aligned", tmp_path, monkeypatch, plant)
+    assert found_in(report, "error", "test", "in 0% of cases only: left and right look exchanged")
+    assert not any("exchanged" in finding.text for finding in sound.findings)
+
+
+def test_left_and_right_exchanged_in_the_training_part_alone() -> None:
+    """Poses face everywhere, so that only a comparison of the parts tells."""
+    found = {"train": examine.Examined(), "test": examine.Examined()}
+    points = np.tile([[0.3, 0.5], [0.7, 0.5]], (30, 1, 1))
+    found["train"].count_sides(points[:, ::-1], np.ones((30, 2), bool), [(0, 1)])
+    found["test"].count_sides(points, np.ones((30, 2), bool), [(0, 1)])
+    rows = Rows(np.array(["a.png"] * 30))
+    parts = [_Part((name,), rows, each) for name, each in found.items()]
+    [finding] = _exchanged(parts)
+    assert finding.split == "train and test"
+    assert "in 0% and 100% of cases: left and right look exchanged" in finding.text
+    assert list(_exchanged([parts[1], replace(parts[0], found=found["test"])])) == []
+
+
+@pytest.mark.parametrize(("factor", "severity"), [(0.5, "error"), (2.0, "note")])
+def test_birds_in_another_size_than_annotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, severity: str
+) -> None:
+    def plant(root: Path) -> None:
+        for path in root.rglob("*.jpg"):
+            with Image.open(path) as image:
+                smaller = image.resize([round(side * factor) for side in image.size])
+            smaller.save(path)
+
+    report, sound = verified("cub", "cub_all", tmp_path, monkeypatch, plant)
+    text = "reach beyond the file; is it in the size" if factor < 1 else "are the files larger"
+    assert found_in(report, severity, "discovery, regression", text), str(report)
+    assert not any("the file" in finding.text for finding in sound.findings), str(sound)
+
+
+def test_an_uncertain_count_is_a_note_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sound = verified("cub", "cub_001", tmp_path, monkeypatch, lambda root: None)
+    assert sound.errors == 0, str(sound)
+    assert found_in(sound, "note", "discovery", "published: 30 (uncertain: ")

@@ -53,7 +53,9 @@ def test_a_landmark_never_visible_in_test_leaves_cumulative_mae_undefined(name: 
     train, test = toy(name)
     visible = test.visible.copy()
     visible[:, 4] = False
-    with pytest.raises(UndefinedScoreError, match=r"columns \[8, 9\]"):
+    with pytest.raises(
+        UndefinedScoreError, match=r"landmark 4 \(counted from 0\) is visible in none of the 90"
+    ):
         evaluate(get_evaluator(name), train, replace(test, visible=visible))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kpbench.cli.arguments import parse_recipe
+from kpbench.cli.arguments import parse_range, parse_recipe
 from kpbench.cli.commands.options import AsJson, RecipeOption, Results
 from kpbench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from kpbench.scoring.evaluators import Evaluation
+    from kpbench.scoring.scorefile import Unscored
 
 
 def score(
@@ -17,8 +21,19 @@ def score(
     evaluator: Annotated[str, typer.Option(help="Its name; see kpbench list evaluators.")] = "",
     group: Annotated[str | None, typer.Option(help="Prefix of the arrays, e.g. taichi.")] = None,
     all_evaluators: Annotated[
-        bool, typer.Option("--all-evaluators", help="Score under all of the data set.")
+        bool,
+        typer.Option(
+            "--all-evaluators",
+            help="Score under all of a data set: that of --evaluator, or called as --group.",
+        ),
     ] = False,
+    keypoint_range: Annotated[
+        str | None,
+        typer.Option("--range", help="LOW,HIGH: the keypoints at the image's edges, e.g. -1,1."),
+    ] = None,
+    landmark_range: Annotated[
+        str | None, typer.Option(help="LOW,HIGH: the landmarks at the image's edges, likewise.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score keypoints that were computed elsewhere."""
@@ -27,13 +42,21 @@ def score(
 
     if not evaluator and not (all_evaluators and group):
         raise InvalidInputError(
-            "name an --evaluator (kpbench list evaluators), or --all-evaluators with --group"
+            "name an --evaluator (kpbench list evaluators); with --all-evaluators any of the data "
+            "set, or its name as --group"
         )
-    if all_evaluators:
-        dataset = evaluator.partition("/")[0] or group or ""
-        found = score_file_all(file, dataset, group)
-    else:
-        found = [score_file(file, evaluator, group)]
+    given = {
+        "keypoints": parse_range("--range", keypoint_range),
+        "landmarks": parse_range("--landmark-range", landmark_range),
+    }
+    ranges = {name: ends for name, ends in given.items() if ends is not None}
+    found: list[Evaluation | Unscored]
+    if not all_evaluators:
+        found = [score_file(file, evaluator, group, ranges)]
+    elif evaluator:
+        found = score_file_all(file, evaluator.partition("/")[0], group, ranges)
+    else:  # the name of the data set, which arrays without a prefix do not have
+        found = score_file_all(file, group or "", None, ranges)
     print_evaluations(found, as_json=as_json, many=all_evaluators)
 
 

@@ -24,6 +24,8 @@ FAR = 1.0
 """How far it never lies."""
 Faults = list[tuple[int, str]]
 """(row, what is wrong)."""
+FAULTS = (*("missing", "images", "masks", "annotations", "outside", "far", "beyond", "eyeless"),)
+"""The fields of `Examined` that hold them."""
 
 
 @dataclass
@@ -37,12 +39,18 @@ class Examined:
         annotations: rows of which the annotation is unusable.
         outside: rows with a visible landmark beyond `OUTSIDE`.
         far: rows with a visible landmark beyond `FAR`.
+        beyond: other rows with a box or landmark beyond the image file by `OUTSIDE` of its size.
+        eyeless: rows in which landmarks coincide, or are not both there, whose distance divides.
         digests: row -> `Sample.digest`, of readable images.
         pictures: row -> hash of what is shown, of readable images.
         upright: for each pair of `Source.upright` and image that shows both, 1 where the first lies
             above the second; one number, and the number of such cases below.
         upright_transposed: the same after x and y were exchanged.
         pairs: number of these cases.
+        sideways: for each pair of `Examiner.sides` and image that shows both, 1 where the first
+            lies left of the second; the sum.
+        sides: number of these cases.
+        reach: (2,) how far the boxes and landmarks reach at most, in sizes of the image files.
     """
 
     missing: Faults = field(default_factory=list)
@@ -51,21 +59,29 @@ class Examined:
     annotations: Faults = field(default_factory=list)
     outside: Faults = field(default_factory=list)
     far: Faults = field(default_factory=list)
+    beyond: Faults = field(default_factory=list)
+    eyeless: Faults = field(default_factory=list)
     digests: dict[int, bytes] = field(default_factory=dict)
     pictures: dict[int, bytes] = field(default_factory=dict)
     upright: int = 0
     upright_transposed: int = 0
     pairs: int = 0
+    sideways: int = 0
+    sides: int = 0
+    reach: Array = field(default_factory=lambda: np.zeros(2))
 
     def add(self, other: Examined) -> None:
         """Take in what was found elsewhere."""
-        for name in ("missing", "images", "masks", "annotations", "outside", "far"):
+        for name in FAULTS:
             getattr(self, name).extend(getattr(other, name))
         self.digests.update(other.digests)
         self.pictures.update(other.pictures)
         self.upright += other.upright
         self.upright_transposed += other.upright_transposed
         self.pairs += other.pairs
+        self.sideways += other.sideways
+        self.sides += other.sides
+        self.reach = np.maximum(self.reach, other.reach)
 
     def count_upright(self, points: Array, seen: Array, pairs: Sequence[tuple[int, int]]) -> None:
         """Count in how many pairs the landmark that should be above is.
@@ -82,6 +98,13 @@ class Examined:
             self.upright += int(higher[:, 1].sum())
             self.pairs += int(both.sum())
 
+    def count_sides(self, points: Array, seen: Array, pairs: Sequence[tuple[int, int]]) -> None:
+        """Count in how many pairs the first landmark lies left; see `count_upright`."""
+        for first, second in pairs:
+            both = seen[:, first] & seen[:, second]
+            self.sideways += int((points[both, first, 0] < points[both, second, 0]).sum())
+            self.sides += int(both.sum())
+
 
 @dataclass(frozen=True)
 class Examiner:
@@ -93,6 +116,8 @@ class Examiner:
         pixels: side of the images.
         landmarks: how many an image should have.
         decode: whether images are opened; without, only what the listing tells is looked at.
+        eyes: pairs of landmarks whose distance an evaluator divides by.
+        sides: pairs of landmarks on the left and on the right.
     """
 
     root: Path
@@ -100,6 +125,8 @@ class Examiner:
     pixels: int
     landmarks: int
     decode: bool
+    eyes: Sequence[tuple[int, int]] = ()
+    sides: Sequence[tuple[int, int]] = ()
 
     def part(self, rows: Rows, what: str, progress: Progress) -> Examined:
         """Look at all images of a part, on all cores.
@@ -119,7 +146,7 @@ class Examiner:
                 found.add(part)
                 done += CHUNK
                 progress(min(done, len(rows)), len(rows), what)
-        for name in ("missing", "images", "masks", "annotations", "outside", "far"):
+        for name in FAULTS:
             getattr(found, name).sort()
         return found
 
@@ -151,8 +178,30 @@ class Examiner:
             text = f"{rows.files[i]}: {count} landmarks, not {self.landmarks}"
             found.annotations.append((row, text))
             return
-        found.count_upright(sample.landmarks[None], sample.visible[None], self.source.upright)
+        self._count(found, sample.landmarks[None], sample.visible[None], rows.files[i:], row)
         _measure(found, sample, row, str(rows.files[i]))
+        if not any(row == outside for outside, _ in (found.outside + found.far)[-1:]):
+            self._reach(found, sample.size, rows, i, row)
+
+    def _count(self, found: Examined, points: Array, seen: Array, files: Array, first: int) -> None:
+        """Look at what landmarks (N, L, 2) are to each other; the row of the first is `first`."""
+        found.count_upright(points, seen, self.source.upright)
+        found.count_sides(points, seen, self.sides)
+        for a, b in self.eyes:
+            apart = seen[:, a] & seen[:, b] & ~np.equal(points[:, a], points[:, b]).all(-1)
+            for i in np.flatnonzero(np.asarray(~apart)):
+                found.eyeless.append((first + int(i), str(files[i])))
+
+    def _reach(self, found: Examined, size: tuple[int, int], rows: Rows, i: int, row: int) -> None:
+        """Look whether box and landmarks lie on the image file."""
+        points, seen = self.source.labels(self.root, rows, i, size)
+        corners = np.empty((0, 2)) if rows.boxes is None else rows.boxes[i].reshape(2, 2)
+        shares = np.vstack([points[seen], corners]) / size
+        found.reach = np.maximum(found.reach, shares.max(0, initial=0.0))
+        worst = np.maximum(-shares, shares - 1).max(initial=0.0)
+        if worst > OUTSIDE:
+            text = f"{rows.files[i]}: {size[0]} x {size[1]} pixels, exceeded by {worst:.0%}"
+            found.beyond.append((row, text))
 
     def _count_listed(self, found: Examined, rows: Rows, first: int) -> None:
         """Look at the landmarks that the listing holds."""
@@ -163,7 +212,7 @@ class Examiner:
         for i in np.flatnonzero(bad):
             text = f"{rows.files[i]}: a landmark is NaN or infinite"
             found.annotations.append((first + int(i), text))
-        found.count_upright(points[~bad], seen[~bad], self.source.upright)
+        self._count(found, points, seen & ~np.asarray(bad)[:, None], rows.files, first)
 
 
 def _missing(root: Path, rows: Rows) -> Iterator[tuple[int, str]]:

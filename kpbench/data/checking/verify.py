@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,19 +11,29 @@ from typing import Literal
 import numpy as np
 
 from kpbench.api import Array, Progress, no_progress
+from kpbench.data.checking.cached import cached_findings
 from kpbench.data.checking.examine import FAR, OUTSIDE, Examined, Examiner, Faults
 from kpbench.data.checking.report import Finding, Report
 from kpbench.data.locate import require_root
-from kpbench.data.packing.packed import LIMITS, PackedSet, evenly_spaced
+from kpbench.data.packing.packed import LIMITS, evenly_spaced
 from kpbench.data.packing.packing import digest_of
 from kpbench.data.protocol import SPLITS, RealProtocol
 from kpbench.data.source import Rows
-from kpbench.errors import CacheError, DataError, MissingDataError
+from kpbench.errors import DataError, MissingDataError
+from kpbench.scoring.flips import mirrored_pairs
 
 MANY = 0.01
 """Share of images with a landmark outside of the region, above which it is an error."""
 UPRIGHT = 0.75
 """Share of pairs of landmarks in which the upper lies above the lower, if axes are not swapped."""
+SIZED = 0.1
+"""Share of images whose labels reach beyond the file, above which the files were resized."""
+SMALL = 0.6
+"""Share of a file within which all labels of a data set hardly lie."""
+SEVERAL = 20
+"""So many images, or pairs of landmarks, tell something."""
+OTHERWISE = 0.5
+"""So far apart two parts are not in the share of left landmarks on the left."""
 EXAMPLES = 5
 
 
@@ -58,7 +68,7 @@ def verify(
         raise MissingDataError(
             f"{root} does not exist; run: kpbench data path {protocol.dataset.name} DIR"
         )
-    examiner = Examiner(root, protocol.source, protocol.pixels, len(protocol.landmarks), decode)
+    examiner = _examiner(root, protocol, decode)
     findings: list[Finding] = []
     parts: list[_Part] = []
     for part, splits in _splits_of(protocol).items():
@@ -72,8 +82,9 @@ def verify(
         parts.append(_Part(splits, rows, found))
         findings += _findings(protocol, parts[-1])
     findings += _shared(protocol, parts)
+    findings += _exchanged(parts)
     digests = _digests(protocol, parts) if decode else {}
-    findings += _cached(protocol, digests, decode, progress)
+    findings += cached_findings(protocol, digests, decode, progress)
     fingerprints = {split: digests.get((split, "paper"), "") for split in SPLITS}
     return Report(
         protocol=protocol.name,
@@ -84,6 +95,13 @@ def verify(
         fingerprint=protocol.fingerprint_of(fingerprints) if all(fingerprints.values()) else "",
         findings=findings,
     )
+
+
+def _examiner(root: Path, protocol: RealProtocol, decode: bool) -> Examiner:
+    eyes = {spec.eyes for spec in protocol.evaluators if spec.eyes and not spec.skip_zero_eyes}
+    sides = protocol.source.sideways or mirrored_pairs(protocol.landmarks)
+    n = len(protocol.landmarks)
+    return Examiner(root, protocol.source, protocol.pixels, n, decode, sorted(eyes), sides)
 
 
 def _splits_of(protocol: RealProtocol) -> dict[str, tuple[str, ...]]:
@@ -118,9 +136,49 @@ def _findings(protocol: RealProtocol, part: _Part) -> Iterator[Finding]:
         severity: Literal["error", "note"] = "error" if len(found.outside) > MANY * n else "note"
         text = f"images with a landmark more than {OUTSIDE:.0%} of the image outside"
         yield _finding(severity, part, found.outside, text)
+    yield from _placed(protocol, part)
     if found.pairs and found.upright < UPRIGHT * found.pairs:
         yield _swapped(part)
     yield from _twice(part)
+
+
+def _placed(protocol: RealProtocol, part: _Part) -> Iterator[Finding]:
+    """Yield where eyes coincide, files have another size, and left and right are exchanged."""
+    n, found = len(part.rows), part.found
+    severity: Literal["error", "note"]
+    if found.eyeless:
+        severity = "error" if "test" in part.splits else "note"
+        text = (
+            "images whose eyes, by whose distance errors are divided, coincide or are not labelled"
+        )
+        yield _finding(severity, part, found.eyeless, text)
+    if found.beyond:
+        severity = "error" if len(found.beyond) > SIZED * n else "note"
+        text = "images whose labels reach beyond the file; is it in the size that was annotated?"
+        yield _finding(severity, part, found.beyond, text)
+    if part.rows.boxes is not None and 0 < found.reach.max() < SMALL and n >= SEVERAL:
+        text = f"no label reaches beyond {found.reach.max():.0%} of a file's width or height: are "
+        yield Finding("note", part.name, f"{text}the files larger than those that were annotated?")
+    if protocol.source.sideways and found.sideways < UPRIGHT * found.sides:
+        share = found.sideways / found.sides
+        text = (
+            f"the left landmark lies left of the right one in {share:.0%} of cases only: left and"
+        )
+        yield Finding("error", part.name, f"{text} right look exchanged, or the images mirrored")
+
+
+def _exchanged(parts: Sequence[_Part]) -> Iterator[Finding]:
+    """Yield parts in which left and right lie otherwise than in the test images."""
+    told = [part for part in parts if part.found.sides >= SEVERAL]
+    for tested in (part for part in told if "test" in part.splits):
+        for other in told:
+            shares = [p.found.sideways / p.found.sides for p in (other, tested)]
+            if abs(shares[0] - shares[1]) > OTHERWISE:
+                text = (
+                    f"left landmarks lie left of the right ones in {shares[0]:.0%} and "
+                    f"{shares[1]:.0%} of cases: left and right look exchanged in one of the two"
+                )
+                yield Finding("error", f"{other.name} and {tested.name}", text)
 
 
 def _finding(severity: Literal["error", "note"], part: _Part, faults: Faults, text: str) -> Finding:
@@ -208,40 +266,3 @@ def _digests(protocol: RealProtocol, parts: Sequence[_Part]) -> dict[tuple[str, 
                     table: Array = np.frombuffer(b"".join(kept), np.uint8).reshape(-1, 32)
                     digests[split, recipe] = digest_of(packed, part.rows[chosen], table)
     return digests
-
-
-def _cached(
-    protocol: RealProtocol,
-    digests: Mapping[tuple[str, str], str],
-    decode: bool,
-    progress: Progress,
-) -> Iterator[Finding]:
-    """Yield where packed images were altered, or are not those of the files."""
-    seen: set[Path] = set()
-    for recipe in LIMITS:
-        for split in SPLITS:
-            packed = protocol.packed(recipe, split)
-            if packed.folder in seen:
-                continue
-            seen.add(packed.folder)
-            yield from _cache_finding(packed, split, digests.get((split, recipe)), decode, progress)
-
-
-def _cache_finding(
-    packed: PackedSet, split: str, digest: str | None, decode: bool, progress: Progress
-) -> Iterator[Finding]:
-    try:
-        if decode:
-            packed.check(progress)
-        found = packed.open().digest
-    except MissingDataError:
-        return
-    except CacheError as error:
-        yield Finding("error", split, str(error))
-        return
-    if digest is not None and found != digest:
-        yield Finding(
-            "error", split,
-            f"the files have changed since they were packed; delete the folder {packed.folder} to "
-            "pack them anew",
-        )  # fmt: skip
