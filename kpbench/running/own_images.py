@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -103,6 +104,7 @@ def train(
         InvalidInputError: the method needs a signal that the images do not have.
         StorageError: the folder cannot be written; nothing was trained.
     """
+    made = not settings.results.exists()
     check_writable(settings.results)
     training = settings.results / "training"
     context = FitContext(
@@ -126,7 +128,13 @@ def train(
         method.save(folder)
         return method
 
-    method = fitted(name, settings.results, context)
+    try:
+        method = fitted(name, settings.results, context)
+    except BaseException:
+        with suppress(OSError):  # it holds what can be resumed
+            if made:
+                settings.results.rmdir()
+        raise
     shutil.rmtree(training, ignore_errors=True)  # finished: not to be resumed
     return method
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kpbench.cli.arguments import parse_recipe
-from kpbench.cli.commands.options import AsJson, RecipeOption, Results
+from kpbench.cli.commands.options import AsJson, RecipeOption, Results, Seed
 from kpbench.errors import InvalidInputError
 
 
@@ -40,7 +40,7 @@ def score(
 def disagreement(
     method: Annotated[str, typer.Argument(help="The method of a finished run.")],
     protocol: Annotated[str, typer.Argument(help="And its protocol.")],
-    seed: int = 0,
+    seed: Seed = 0,
     recipe: RecipeOption = "quick",
     results: Results = Path("results"),
     as_json: AsJson = False,
