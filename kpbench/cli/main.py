@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from kpbench.cli.commands import data, export, plugins, run, scores, speed, study
+from kpbench.cli.encoding import spell_output
 from kpbench.errors import KpbenchError
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.add_typer(study.app, name="study")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 ok, 1 something failed, 2 usage."""
+    spell_output()
     try:
         app(args=None if argv is None else list(argv))
     except SystemExit as stop:
