@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -61,7 +62,7 @@ def real(value: object) -> bool:
 
 def is_allowed(name: str, value: Any) -> bool:
     """What the annotations of `Toy` mean, written another way."""
-    return {
+    rules: dict[str, Callable[[], bool]] = {
         "steps": lambda: whole(value) and value >= 1,
         "size": lambda: whole(value) and value in range(16, 16_385, 16),
         "rate": lambda: real(value),
@@ -70,7 +71,8 @@ def is_allowed(name: str, value: Any) -> bool:
         "share": lambda: real(value) and 0 <= value <= 1,
         "old": lambda: whole(value) and value in range(3, 9),
         "odd": lambda: True,
-    }[name]()
+    }
+    return rules[name]()
 
 
 @given(

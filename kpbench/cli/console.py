@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from kpbench.cli.progress import FINISHED
+from kpbench.cli.progress import FINISHED as FINISHED
 from kpbench.cli.progress import progress_bar as progress_bar
 from kpbench.cli.tables import plain_console, print_fitting
 
