@@ -17,7 +17,8 @@ import numpy as np
 
 from kpbench.api import Array, FitContext, ImageSet, Keypoints, Method, Progress, Signal
 from kpbench.diagnosis.overlay import overlay
-from kpbench.errors import InvalidInputError
+from kpbench.errors import InvalidInputError, StorageError
+from kpbench.files.alone import alone_in, lock_of
 from kpbench.files.atomic import check_writable, write_atomically
 from kpbench.records.model import load_model
 from kpbench.registry import configured_method, load_method
@@ -128,14 +129,23 @@ def train(
         method.save(folder)
         return method
 
+    def occupied() -> None:
+        raise StorageError(
+            f"another process trains a model in {settings.results}; wait for it, or name another "
+            "--output"
+        )
+
     try:
-        method = fitted(name, settings.results, context)
+        with alone_in(training, occupied):
+            method = fitted(name, settings.results, context)
+            shutil.rmtree(training, ignore_errors=True)  # finished: not to be resumed
+            lock_of(training).unlink(missing_ok=True)
     except BaseException:
-        with suppress(OSError):  # it holds what can be resumed
-            if made:
+        if made:
+            with suppress(OSError):  # it holds what can be resumed
+                lock_of(training).unlink(missing_ok=True)
                 settings.results.rmdir()
         raise
-    shutil.rmtree(training, ignore_errors=True)  # finished: not to be resumed
     return method
 
 
