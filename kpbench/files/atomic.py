@@ -27,15 +27,20 @@ def storing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            longest = max(path.absolute().parts, key=lambda part: len(os.fsencode(part)))
-            raise StorageError(
-                f"the name {longest[:40]}… is too long: it has {len(os.fsencode(longest))} bytes, "
-                f"and files and folders may have {_LONGEST_NAME}; choose a shorter one"
-            ) from error
+            raise StorageError(too_long(path)) from error
         raise StorageError(
             f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
             "choose a folder that can be written"
         ) from error
+
+
+def too_long(path: Path) -> str:
+    """Return what is wrong with a path of which the system says that a name is too long."""
+    longest = max(path.absolute().parts, key=lambda part: len(os.fsencode(part)))
+    return (
+        f"the name {longest[:40]}… is too long: it has {len(os.fsencode(longest))} bytes, and "
+        f"files and folders may have {_LONGEST_NAME}; choose a shorter one"
+    )
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from dataclasses import is_dataclass
 from kpbench.contracts.parameters import check_parameters
 from kpbench.data.variants import configured
 from kpbench.errors import KpbenchError, TrainingError
+from kpbench.files.atomic import storing
 from kpbench.registry import configured_method, load_method, load_protocol
 from kpbench.running.resolve import Settings
 
@@ -39,12 +40,15 @@ def check_trainable(name: str, settings: Settings, *, role: str, n_keypoints: in
 
     Raises:
         UnknownNameError: no such method, recipe or parameter, or no such value of one.
+        StorageError: where it is to be kept has a name that is too long.
         TrainingError: K, or a parameter with which nothing can be trained; says what it must be.
         KpbenchError: as `configured_method`.
     """
     from kpbench.training.network_method import NetworkMethod
     from kpbench.training.torch_method import TorchMethod
 
+    with storing(settings.results):
+        settings.results.exists()  # or its name is too long
     method = configured_method(
         name, role=role, recipe=settings.recipe, overrides=settings.overrides.get(name, {})
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from kpbench.cli.encoding import NAME, spell_output, spelled
 from kpbench.cli.main import main
 from kpbench.cli.progress import FittingBar, progress_bar
 from kpbench.cli.tables import plain_console, print_fitting
+from kpbench.errors import UnknownNameError
+from kpbench.files.atomic import write_atomically
 
 HEADS = ["method", "strict ↓\n% of the image", "default ↓\npx at 256", "of the\nway", "seeds"]
 ROW = ["random_detector ‡", "12.34", "456.7", "43 %", "3"]
@@ -128,3 +131,51 @@ def test_progress_tells_text_as_it_is() -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True, markup=False)
     with progress_bar(console, 1) as show:
         show(1, 2, "run[/x] / [red]: step")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["new", "method", "ünï"], "use lower-case letters (a to z)"),
+        (["new", "method", "a" * 250], "it has 250 letters; at most 100"),
+        (["evaluate", "-m", "mean_shape", "-p", "people_plain", "--results", "ä" * 200], "has 400"),
+        (["train", "random_detector", "--protocol", "people_plain", "--output", "a" * 256], "256"),
+        (["leaderboard", "--folder", "a" * 300], "300 bytes"),
+        (["evaluate", "-m", "x", "--set", "autolinc.k=3"], "did you mean autolink?"),
+    ],
+)
+def test_names_that_cannot_be_are_refused_before_the_work(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = [] if words[0] not in ("train", "evaluate") else ["--recipe", "smoke"]
+    assert main([*words, *recipe]) == 2
+    text = capsys.readouterr().err
+    assert said in text and "Traceback" not in text
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_longest_name_of_a_file_can_be_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("a" * 255), b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["a" * 255]
+
+
+def test_a_suggestion_is_made_once() -> None:
+    error = UnknownNameError.of("name", "autolnk", ["autolink", "autolink", "oracle"])
+    assert str(error) == "no name called 'autolnk'; did you mean autolink?"
+
+
+def test_evaluate_ends_with_the_command_that_makes_pages(
+    toy_discs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "-p", toy_discs, "-m", "mean_shape", "--recipe", "quick"]
+    assert main([*words, "--results", str(tmp_path / "my runs")]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("pages of them: kpbench leaderboard --results ")
+    command = shlex.split(last.partition(": kpbench ")[2])
+    assert main([*command[:-1], str(tmp_path / "boards")]) == 0
+    assert (tmp_path / "boards" / "toy_discs.md").is_file()
