@@ -22,7 +22,7 @@ def spelled(error: UnicodeError) -> tuple[str | bytes, int]:
 
     Example:
         >>> _ = codecs.register_error(NAME, spelled)
-        >>> "4 ± 1 ↓, Zürich, 猫, \\udcff".encode("ascii", NAME)
+        >>> "4 ± 1 ↓, Zürich, 猫, \udcff".encode("ascii", NAME)
         b'4 +- 1 v, Zurich, ?, \xff'
     """
     if not isinstance(error, UnicodeEncodeError):
