@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what a type checker sees; a test compares it with `_MODULES`
     from kpbench.api import Array as Array
+    from kpbench.api import Channels as Channels
     from kpbench.api import ConfigurableProtocol as ConfigurableProtocol
     from kpbench.api import Device as Device
     from kpbench.api import EvaluationProtocol as EvaluationProtocol
     from kpbench.api import ExportableMethod as ExportableMethod
     from kpbench.api import FitContext as FitContext
+    from kpbench.api import Images as Images
     from kpbench.api import ImageSet as ImageSet
     from kpbench.api import Keypoints as Keypoints
     from kpbench.api import Labelled as Labelled
@@ -21,11 +23,16 @@ if TYPE_CHECKING:  # what a type checker sees; a test compares it with `_MODULES
     from kpbench.api import Method as Method
     from kpbench.api import MethodBase as MethodBase
     from kpbench.api import MovableMethod as MovableMethod
+    from kpbench.api import NotNegative as NotNegative
+    from kpbench.api import Pixels as Pixels
+    from kpbench.api import Positive as Positive
     from kpbench.api import PreparedProtocol as PreparedProtocol
     from kpbench.api import Progress as Progress
     from kpbench.api import Recipe as Recipe
+    from kpbench.api import Share as Share
     from kpbench.api import Signal as Signal
     from kpbench.api import Splits as Splits
+    from kpbench.api import Steps as Steps
     from kpbench.api import declare_recipe as declare_recipe
     from kpbench.api import no_progress as no_progress
     from kpbench.data.dataset import Dataset as Dataset
@@ -64,6 +71,13 @@ _MODULES = {
     "Array": "kpbench.api",
     "Batch": "kpbench.training.batch",
     "Box": "kpbench.data.source",
+    "Channels": "kpbench.api",
+    "Images": "kpbench.api",
+    "NotNegative": "kpbench.api",
+    "Pixels": "kpbench.api",
+    "Positive": "kpbench.api",
+    "Share": "kpbench.api",
+    "Steps": "kpbench.api",
     "ColourRange": "kpbench.nn.warp",
     "ConfigurableProtocol": "kpbench.api",
     "DataError": "kpbench.errors",

@@ -20,6 +20,16 @@ from kpbench.contracts.method import (
     Method,
     MovableMethod,
 )
+from kpbench.contracts.parameters import (
+    Channels,
+    Images,
+    NotNegative,
+    Pixels,
+    Positive,
+    Share,
+    Steps,
+    check_parameters,
+)
 from kpbench.contracts.protocol import ConfigurableProtocol, EvaluationProtocol, PreparedProtocol
 from kpbench.contracts.recipes import DeclaredRecipe, declare_recipe, declared, for_recipe
 from kpbench.contracts.task import Measured, Task
@@ -39,12 +49,13 @@ from kpbench.contracts.types import (
     no_progress,
     read_only,
 )
-from kpbench.errors import UnknownNameError
+from kpbench.errors import TrainingError, UnknownNameError
 
 __all__ = [
     "PRECISIONS",
     "SIGNALS",
     "Array",
+    "Channels",
     "ConfigurableProtocol",
     "DeclaredRecipe",
     "Device",
@@ -52,6 +63,7 @@ __all__ = [
     "ExportableMethod",
     "FitContext",
     "ImageSet",
+    "Images",
     "Keypoints",
     "LabelReader",
     "Labelled",
@@ -59,12 +71,17 @@ __all__ = [
     "Method",
     "MethodBase",
     "MovableMethod",
+    "NotNegative",
+    "Pixels",
+    "Positive",
     "PreparedProtocol",
     "Progress",
     "Recipe",
     "Reference",
+    "Share",
     "Signal",
     "Splits",
+    "Steps",
     "Task",
     "declare_recipe",
     "no_progress",
@@ -75,6 +92,8 @@ __all__ = [
 @dataclass
 class MethodBase(ABC):
     """Defaults for a method: subclass it as a dataclass whose fields are the parameters.
+
+    Their annotations say which values they may have, see `kpbench.contracts.parameters`.
 
     A subclass sets `name` and implements `fit` and `predict`. What `fit` learns is returned by
     `state` and taken back by `restore`; saving, loading and checking are done here.
@@ -101,6 +120,7 @@ class MethodBase(ABC):
 
         Raises:
             UnknownNameError: no such recipe, see `of_recipe`, or an override names no parameter.
+            TrainingError: a value that the annotation of its field does not allow.
         """
         return self._with({**self.of_recipe(recipe), **overrides})
 
@@ -127,10 +147,7 @@ class MethodBase(ABC):
         return named[recipe]
 
     def _with(self, values: Mapping[str, Any]) -> Self:
-        known = list(self.params())
-        for name in values:
-            if name not in known:
-                raise UnknownNameError.of(f"parameter of {self.name}", name, known)
+        check_parameters(type(self), values, self.name, TrainingError)
         return replace(self, **values)
 
     def params(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class UnknownNameError(KpbenchError):
             >>> UnknownNameError.of("method", "autolnk", ["autolink", "oracle"])
             UnknownNameError("no method called 'autolnk'; did you mean autolink?")
         """
-        names = sorted(set(known))
+        names = sorted(set(known))  # a method and a protocol may have one name
         near = difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(names)}"
         return cls(f"no {kind} called {name!r}; {hint}")

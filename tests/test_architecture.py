@@ -17,7 +17,7 @@ PACKAGES = {"kpbench": "kpbench", "methods": "kpbench_methods", "protocols": "kp
 MODULES = sorted(path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py"))
 SOURCES = sorted([*MODULES, *(ROOT / "benchmarks").rglob("*.py")])
 """With what is run from a checkout and not installed."""
-LIGHT = {"kpbench", "numpy", "pydantic", "rich", "typer"}
+LIGHT = {"annotated_types", "kpbench", "numpy", "pydantic", "rich", "typer"}
 """What core modules may import at module level, besides the standard library."""
 TORCH_ROOMS = ("nn", "people", "training")
 ROOMS = (

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from kpbench.boards.decisions import Decision, decide, ranks_of
 from kpbench.boards.row import Row, rows_of
 from kpbench.contracts.types import Reference
+from kpbench.records.folders import Folders
 from kpbench.records.made_by import newest, what_changed
 from kpbench.records.record import Record, Score, all_records, data_of
 from kpbench.records.shipped import apart
@@ -195,7 +195,7 @@ class Board:
         return next((run.identities for run in runs if run.identities is not None), None)
 
 
-def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
+def read_boards(results: Folders, elsewhere: Collection[str] = ()) -> list[Board]:
     """Read all records below `results` and sort them into tables.
 
     They are in order of their recipes' places. Runs of a recipe that is on no board, such as
@@ -218,7 +218,7 @@ def read_boards(results: Path, elsewhere: Collection[str] = ()) -> list[Board]:
     )
 
 
-def boards_of(results: Path, records: Iterable[Record]) -> list[Board]:
+def boards_of(results: Folders, records: Iterable[Record]) -> list[Board]:
     """Sort records into tables, the protocol's own K first and long trainings before short ones.
 
     Those trained on another protocol (`transfer`) are left out.

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Protocol
 
 from kpbench.boards.board import Board, read_boards
-from kpbench.boards.pages import disagreement, speed, strip, transfer
+from kpbench.boards.pages import disagreement, speed, strip, transfer, where
 from kpbench.boards.pages.markdown import GENERATED, HEAD, MISSING, settings, spread, table
-from kpbench.boards.pages.plots import Plot, digest_in, is_current, write_plot
+from kpbench.boards.pages.plots import Plot, digest_in, is_current, is_ours, write_plot
 from kpbench.boards.pages.protocol import EXPLAIN, protocol_page, title
 from kpbench.boards.pages.variants import in_a_table
 from kpbench.boards.row import Row
 from kpbench.contracts.types import Progress, no_progress
 from kpbench.errors import InvalidInputError, KpbenchError, RecordError, StorageError
 from kpbench.files.atomic import write_atomically
+from kpbench.records.folders import Folders
 from kpbench.records.published import (
     PAGE_HEAD,
     PublishedNumber,
@@ -48,7 +49,7 @@ class Study(Protocol):
         ...
 
     def rendered(
-        self, results: Path, published: Sequence[PublishedNumber]
+        self, results: Folders, published: Sequence[PublishedNumber]
     ) -> tuple[dict[str, str], dict[str, Plot]]:
         """Return its pages and plots, by the names of their files.
 
@@ -67,22 +68,23 @@ class Rendered:
     strips: Collection[str]
 
 
-def write_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
+def write_pages(folder: Path, studies: Sequence[Study] = (), results: Folders = ()) -> list[Path]:
     """Write every page and plot, remove those without records, and return the paths.
 
     A plot is drawn again only when its numbers changed.
 
     Args:
-        folder: holds `results/`, `speed/` and `published.csv`; the pages go there.
+        folder: holds `speed/` and `published.csv`, if any; the pages go there.
         studies: whose pages are written, too.
+        results: folders of the records; `results/` in the folder if none is named.
 
     Raises:
         InvalidInputError: a file of the same name is not ours; nothing is written.
         RecordError: a record, an artifact or the csv is corrupt; nothing is written.
         StorageError: the folder cannot be written.
     """
-    found = rendered(folder, studies)
-    check_replaceable(found.pages)
+    found = rendered(folder, studies, results)
+    check_replaceable(found.pages, found.plots)
     for path, text in found.pages.items():
         write_atomically(path, text.encode())
     for path, plot in found.plots.items():
@@ -94,7 +96,10 @@ def write_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
 
 
 def write_strips(
-    folder: Path, studies: Sequence[Study] = (), progress: Progress = no_progress
+    folder: Path,
+    studies: Sequence[Study] = (),
+    progress: Progress = no_progress,
+    results: Folders = (),
 ) -> Iterator[tuple[str, str]]:
     """Draw the strips of pictures that are not there or not current; images are made if need be.
 
@@ -105,25 +110,25 @@ def write_strips(
         RecordError: a record or an artifact is corrupt.
         StorageError: the folder cannot be written.
     """
-    results = folder / "results"
+    results = results or folder / "results"
     for board in read_boards(results, _elsewhere(results, studies)):
         try:
-            strip.write_strip(folder, board, progress)
+            strip.write_strip(folder, results, board, progress)
         except (RecordError, StorageError):
             raise
         except KpbenchError as error:
             yield f"{board.protocol}: {title(board)}", str(error)
 
 
-def stale_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
+def stale_pages(folder: Path, studies: Sequence[Study] = (), results: Folders = ()) -> list[Path]:
     """Return the pages and plots that differ from the records, or have none any more.
 
     Raises:
         InvalidInputError: a file of the same name is not ours.
         RecordError: a record, an artifact or the csv is corrupt.
     """
-    found = rendered(folder, studies)
-    check_replaceable(found.pages)
+    found = rendered(folder, studies, results)
+    check_replaceable(found.pages, found.plots)
     stale = [
         path for path, text in found.pages.items() if not path.is_file() or _text(path) != text
     ]
@@ -131,18 +136,19 @@ def stale_pages(folder: Path, studies: Sequence[Study] = ()) -> list[Path]:
     return stale + _orphans(folder, found)
 
 
-def check_replaceable(pages: Iterable[Path]) -> None:
-    """Check that no file in the place of a page was written by anybody else.
+def check_replaceable(pages: Iterable[Path], plots: Iterable[Path] = ()) -> None:
+    """Check that no file in the place of a page or plot was written by anybody else.
 
     Raises:
         InvalidInputError: one was, or its line that says so was removed.
     """
-    for path in pages:
-        if path.exists() and not _is_ours(path):
-            raise InvalidInputError(
-                f"{path} was not written by kpbench leaderboard and is left as it is; "
-                "name another --folder, or move it away"
-            )
+    foreign = [path for path in pages if path.exists() and not _is_ours(path)]
+    foreign += [path for path in plots if path.exists() and not is_ours(path)]
+    if foreign:
+        raise InvalidInputError(
+            f"{foreign[0]} was not written by kpbench leaderboard and is left as it is; "
+            "name another --output, or move it away"
+        )
 
 
 def _is_ours(path: Path) -> bool:
@@ -167,7 +173,7 @@ def render(folder: Path, studies: Sequence[Study] = ()) -> dict[Path, str]:
     return dict(rendered(folder, studies).pages)
 
 
-def rendered(folder: Path, studies: Sequence[Study] = ()) -> Rendered:
+def rendered(folder: Path, studies: Sequence[Study] = (), results: Folders = ()) -> Rendered:
     """Return every page and plot.
 
     These are an index, one page a protocol, `disagreement.md` of the runs whose predictions are
@@ -177,7 +183,8 @@ def rendered(folder: Path, studies: Sequence[Study] = ()) -> Rendered:
     Raises:
         RecordError: a record, an artifact or the csv is corrupt.
     """
-    results, published = folder / "results", folder / "published.csv"
+    own = folder / "results"
+    results, published = results or own, folder / "published.csv"
     elsewhere = _elsewhere(results, studies)
     boards = read_boards(results, elsewhere)
     strips = {
@@ -200,19 +207,23 @@ def rendered(folder: Path, studies: Sequence[Study] = ()) -> Rendered:
         titles |= study.titles
     if published.is_file():
         further[_PUBLISHED] = render_published(numbers)
-    pages = {folder / name: text for name, text in further.items()}
+    pages = {folder / "README.md": ""}
+    pages |= {folder / name: text for name, text in further.items()}
     for protocol in sorted({board.protocol for board in boards}):
         here = [board for board in boards if board.protocol == protocol]
         pages[folder / f"{protocol}.md"] = protocol_page(protocol, here, strips)
     index = _index(boards, {name: titles[name] for name in further})
+    pages[folder / "README.md"] = index
+    if results != own:
+        pages = {path: where.told_from(text, folder, results) for path, text in pages.items()}
     return Rendered(
-        {folder / "README.md": index, **pages},
+        pages,
         {folder / name: plot for name, plot in plots.items()},
         strips,
     )
 
 
-def _elsewhere(results: Path, studies: Sequence[Study]) -> set[str]:
+def _elsewhere(results: Folders, studies: Sequence[Study]) -> set[str]:
     """Return the digests of runs that are shown on the pages of studies alone."""
     runs = [record.identity for record in all_records(results)] if studies else []
     return {digest for study in studies for digest in study.alone(runs)}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from kpbench.contracts.types import Reference
+from kpbench.records.folders import Folders
 from kpbench.records.record import Identity, Record, stored_artifact
 from kpbench.scoring.per_image import Scores, load_scores
 
@@ -98,7 +98,7 @@ class Row:
         return [self.scores[r.identity.seed][evaluator] for r in self.under(evaluator)]
 
 
-def rows_of(results: Path, records: Sequence[Record]) -> list[Row]:
+def rows_of(results: Folders, records: Sequence[Record]) -> list[Row]:
     """Return a row for each method and each set of parameters of it.
 
     Raises:

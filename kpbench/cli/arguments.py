@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kpbench.contracts.parameters import LAST_SEED
 from kpbench.errors import InvalidInputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -15,26 +17,37 @@ if TYPE_CHECKING:
     from kpbench.running.resolve import Rerun, Settings
 
 
+MOST_SEEDS = 10_000
+
+
 def parse_seeds(text: str) -> list[int]:
     """Return the seeds in "0", "0-2" or "0,3,5-7".
 
     Raises:
-        InvalidInputError: anything else.
+        InvalidInputError: anything else, or more than `MOST_SEEDS`.
 
     Example:
         >>> parse_seeds("0,3,5-7")
         [0, 3, 5, 6, 7]
     """
     seeds: list[int] = []
+    shown = repr(text if len(text) <= 60 else f"{text[:57]}...")
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if (
-            not first.isdigit()
-            or (dash and not last.isdigit())
-            or (dash and int(last) < int(first))
-        ):
-            raise InvalidInputError(f"--seeds {text!r}: write 0, 0-2 or 0,3,5-7")
-        seeds += range(int(first), int(last or first) + 1)
+        last = last if dash else first
+        if not re.fullmatch(r"[0-9]{1,19}", first) or not re.fullmatch(r"[0-9]{1,19}", last):
+            raise InvalidInputError(f"--seeds {shown}: write 0, 0-2 or 0,3,5-7")
+        if not int(first) <= int(last) <= LAST_SEED:
+            raise InvalidInputError(
+                f"--seeds {shown}: write 0, 0-2 or 0,3,5-7, the first of a range not above its "
+                f"last, and none above {LAST_SEED}"
+            )
+        if int(last) - int(first) + len(seeds) >= MOST_SEEDS:
+            raise InvalidInputError(
+                f"--seeds {shown}: these are more than {MOST_SEEDS:,}, and each is a training; "
+                "name fewer"
+            )
+        seeds += range(int(first), int(last) + 1)
     return sorted(set(seeds))
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.text import Text
 
-from kpbench.api import Progress
+from kpbench.cli.progress import FINISHED as FINISHED
+from kpbench.cli.progress import progress_bar as progress_bar
+from kpbench.cli.tables import plain_console, print_fitting
 from kpbench.files.folders import readable
 
 if TYPE_CHECKING:
@@ -29,52 +30,6 @@ if TYPE_CHECKING:
     from kpbench.testing import Checked
 
 COLOURS = {"ok": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
-FINISHED = "finished"
-"""What progress says of a cell that is done."""
-
-
-@contextmanager
-def progress_bar(console: Console | None = None, cells: int = 0) -> Iterator[Progress]:
-    """Show what runs, how far it is and the time left; silent when output is no terminal.
-
-    What is told as "NAME: DETAIL" has a line of its own until "NAME: finished".
-
-    Args:
-        console: where to draw.
-        cells: how many cells there are; 0 leaves out their bar.
-    """
-    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console, transient=True) as bar:
-        whole = bar.add_task("cells", total=cells) if cells else None
-        lines: dict[str, TaskID] = {}
-        before: dict[str, tuple[int, int]] = {}
-
-        def show(done: int, total: int, text: str) -> None:
-            name = text.partition(": ")[0] if ": " in text else ""
-            if text == f"{name}: {FINISHED}":
-                if whole is not None:
-                    bar.advance(whole)
-                if name in lines:
-                    bar.remove_task(lines.pop(name))
-                return
-            if name not in lines:
-                lines[name] = bar.add_task(escape(text), total=total)
-            elif total != before[name][1] or done < before[name][0]:
-                bar.reset(lines[name])
-            before[name] = done, total
-            bar.update(lines[name], completed=done, total=total, description=escape(text))
-
-        yield show
 
 
 def run_and_report(
@@ -88,17 +43,21 @@ def run_and_report(
         jobs: cells side by side; 0: `default_jobs`.
         verbose: print the traceback of a failure.
     """
-    from kpbench.cli.score_table import print_scores
+    from kpbench.cli.score_table import leaderboard_command, print_scores
+    from kpbench.registry import on_boards
     from kpbench.running.engines.local_processes import default_jobs
 
-    console = Console(highlight=False)
+    console = plain_console()
     work = [(cell, settings) for cell in cells]
     outcomes = run_work(console, work, jobs=jobs or default_jobs(settings), verbose=verbose)
     if outcomes is None:
         return 130
     records = [found.record for found in outcomes if found.record is not None]
     print_scores(console, records, settings.results)
-    return print_summary(console, outcomes, settings.results)
+    code = print_summary(console, outcomes, settings.results)
+    if records and on_boards(settings.recipe):
+        console.print(f"pages of them: {leaderboard_command(settings.results)}", soft_wrap=True)
+    return code
 
 
 def run_work(
@@ -126,7 +85,8 @@ def run_work(
                 _print_outcome(console, outcome, verbose)
     except KeyboardInterrupt:
         results = work[0][1].results
-        console.print(f"stopped; {len(outcomes)} of {len(work)} cells are kept in {results}")
+        told = f"stopped; {len(outcomes)} of {len(work)} cells are kept in {results}"
+        console.print(told, soft_wrap=True)
         return None
     return outcomes
 
@@ -140,8 +100,7 @@ def print_summary(console: Console, outcomes: Sequence[Outcome], results: Path) 
 
 
 def _print_outcome(console: Console, outcome: Outcome, verbose: bool) -> None:
-    colour = COLOURS[outcome.status]
-    text = f"[{colour}]{outcome.status:8}[/] {escape(outcome.title)}"
+    text = outcome.title
     if outcome.record is not None and (arguments := outcome.record.identity.arguments):
         text += f" ({', '.join(f'{name}={value}' for name, value in arguments.items())})"
     if outcome.status in ("ok", "cached") and outcome.record is not None:
@@ -149,11 +108,12 @@ def _print_outcome(console: Console, outcome: Outcome, verbose: bool) -> None:
         text += f": {_value(record.scores[record.evaluator])}"
         if outcome.status == "ok":
             text += f" in {sum(record.seconds.values()):.0f} s"
-    console.print(f"{text} ({escape(outcome.reason)})", soft_wrap=True)
+    status = f"{outcome.status:8}", COLOURS[outcome.status]
+    console.print(Text.assemble(status, f" {text} ({outcome.reason})"), soft_wrap=True)
     for further in _remarks(outcome.record) if outcome.record is not None else ():
-        console.print(f"{'':9}{further}", markup=False, soft_wrap=True)
+        console.print(f"{'':9}{further}", soft_wrap=True)
     if verbose and outcome.trace:
-        console.print(outcome.trace, markup=False, soft_wrap=True)
+        console.print(outcome.trace, soft_wrap=True)
 
 
 def _remarks(record: Record) -> list[str]:
@@ -164,7 +124,7 @@ def _remarks(record: Record) -> list[str]:
 
 def _value(score: Score | Evaluation) -> str:
     value, low, high = (round(number, 9) for number in (score.value, *score.ci95))
-    return f"{value:.4g} {score.unit} [{low:.4g}, {high:.4g}]".replace("[", r"\[")
+    return f"{value:.4g} {score.unit} [{low:.4g}, {high:.4g}]"
 
 
 def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, many: bool) -> None:
@@ -175,22 +135,26 @@ def print_evaluations(found: Sequence[Evaluation | Unscored], *, as_json: bool, 
         rows = [to_dict(evaluation) for evaluation in found]
         print(json.dumps(rows if many else rows[0], allow_nan=False))  # noqa: T201
         return
-    console = Console(highlight=False)
-    table = Table(Column("evaluator", no_wrap=True))
-    for name in ("value", "95 % interval", "unit", "n"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("notes")
-    for row in map(to_dict, found):
-        if "error" in row:
-            table.add_row(row["evaluator"], "–", "–", "–", "–", escape(row["error"]))
-            continue
-        low, high = row["ci95"]
-        notes = [*row["notes"], *(["reads test labels"] if row["oracle_used"] else [])]
-        table.add_row(
-            row["evaluator"], f"{row['value']:.6g}", f"{low:.4g} to {high:.4g}",
-            row["unit"], str(row["n"]), escape("; ".join([row["metric"], *notes])),
-        )  # fmt: skip
-    console.print(table)
+    console = plain_console()
+    heads = ("evaluator", "value", "95 % interval", "unit", "n", "notes")
+    lines = [*map(_evaluated, map(to_dict, found))]
+    if left_out := print_fitting(console, heads, lines, text=len(heads)):
+        for line in lines:
+            told = f"{line[0]}: " + "; ".join(
+                f"{head} {cell}" for head, cell in zip(heads, line, strict=True) if head in left_out
+            )
+            console.print(told, soft_wrap=True)
+
+
+def _evaluated(row: Mapping[str, Any]) -> list[str]:
+    if "error" in row:
+        return [row["evaluator"], "–", "–", "–", "–", row["error"]]
+    low, high = row["ci95"]
+    notes = [*row["notes"], *(["reads test labels"] if row["oracle_used"] else [])]
+    return [
+        row["evaluator"], f"{row['value']:.6g}", f"{low:.4g} to {high:.4g}",
+        row["unit"], str(row["n"]), "; ".join([row["metric"], *notes]),
+    ]  # fmt: skip
 
 
 def print_disagreement(record: Record, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
@@ -201,16 +165,15 @@ def print_disagreement(record: Record, verdicts: Sequence[Verdict], *, as_json: 
     if as_json:
         print(json.dumps([v.as_dict() for v in verdicts], allow_nan=False))  # noqa: T201
         return
-    console = Console(highlight=False)
-    console.print(described(record.identity), markup=False, soft_wrap=True)
-    table = Table()
-    for name in COLUMNS:
-        table.add_column(name, no_wrap=name == COLUMNS[0], overflow="fold")
-    for verdict in verdicts:
-        table.add_row(*map(escape, cells(verdict)))
-    console.print(table)
+    console = plain_console()
+    console.print(described(record.identity), soft_wrap=True)
+    order = (0, 3, 4, 5, 6, 7, 8, 2, 9, 1)  # what compares first, who and how last
+    rows = [[row[i].replace(" = ", " =\n") for i in order] for row in map(cells, verdicts)]
+    if left_out := print_fitting(console, [COLUMNS[i] for i in order], rows, text=len(order)):
+        rest = f"not shown, as the terminal is narrow: {', '.join(left_out)} (all with --json)"
+        console.print(rest, soft_wrap=True)
     for line in [*factors(verdicts), *remarks(verdicts)]:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def print_throughput(found: Sequence[SpeedRecord | Unmeasured], *, as_json: bool) -> None:
@@ -220,21 +183,19 @@ def print_throughput(found: Sequence[SpeedRecord | Unmeasured], *, as_json: bool
     if as_json:
         print(json.dumps([row.as_json() for row in found], allow_nan=False))  # noqa: T201
         return
-    console = Console(highlight=False)
+    console = plain_console()
     for row in found:
         console.print(table(row))
 
 
 def report_checks(found: Sequence[Checked]) -> int:
     """Print the result of conformance checks and return the exit code."""
-    console = Console(highlight=False)
+    console = plain_console()
     for checked in found:
-        colour = COLOURS[checked.status]
-        console.print(
-            f"[{colour}]{checked.status:8}[/] {checked.kind[:-1]} {checked.name}"
-            + (f": {escape(checked.reason)}" if checked.reason else ""),
-            soft_wrap=True,
-        )
+        status = f"{checked.status:8}", COLOURS[checked.status]
+        text = f" {checked.kind[:-1]} {checked.name}"
+        text += f": {checked.reason}" if checked.reason else ""
+        console.print(Text.assemble(status, text), soft_wrap=True)
     return int(any(checked.status == "failed" for checked in found))
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from kpbench.cli.commands import data, export, plugins, run, scores, speed, study
+from kpbench.cli.encoding import spell_output
 from kpbench.errors import KpbenchError
+from kpbench.files.atomic import too_long
 
 app = typer.Typer(
     help="Benchmark and evaluate unsupervised keypoint methods.",
@@ -37,12 +42,18 @@ app.add_typer(study.app, name="study")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 ok, 1 something failed, 2 usage."""
+    spell_output()
     try:
         app(args=None if argv is None else list(argv))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KpbenchError as error:
         typer.echo(f"kpbench: {error}", err=True)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(f"kpbench: {too_long(Path(os.fsdecode(error.filename or '')))}", err=True)
         return 2
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from pathlib import Path
 
 from kpbench.errors import InvalidInputError
@@ -158,6 +159,9 @@ A method for [kpbench](https://pypi.org/project/kpbench/).
 """
 
 
+LONGEST = 100
+
+
 def new_method_package(name: str, folder: Path | None = None, *, trained: bool = False) -> Path:
     """Write the package and return its folder.
 
@@ -169,9 +173,15 @@ def new_method_package(name: str, folder: Path | None = None, *, trained: bool =
     Raises:
         InvalidInputError: the name is no module name or taken, or the folder is not empty.
     """
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise InvalidInputError(
-            f"{name!r} cannot be a method's name: use lower-case letters, digits and underscores"
+            f"{name!r} cannot be a method's name: use lower-case letters (a to z), digits and "
+            "underscores"
+        )
+    if len(name) > LONGEST:
+        raise InvalidInputError(
+            f"{name[:20]}… is too long: it has {len(name)} letters; at most {LONGEST} make names "
+            "of files, packages and records"
         )
     if name.startswith("_") or name in available("methods"):
         why = "is private" if name.startswith("_") else "is the name of an installed method"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Annotated, Any, cast
+
+from annotated_types import Ge, Interval
 
 from kpbench.api import (
     Array,
@@ -14,12 +16,15 @@ from kpbench.api import (
     Device,
     EvaluationProtocol,
     ImageSet,
+    NotNegative,
     Progress,
     Recipe,
     Signal,
     Splits,
     no_progress,
 )
+from kpbench.contracts.parameters import MOST_KEYPOINTS, check_parameters
+from kpbench.data.corruption import CORRUPTIONS
 from kpbench.data.packing.packed import evenly_spaced
 from kpbench.errors import InvalidInputError, UnknownNameError
 from kpbench.registry import load_protocol
@@ -39,12 +44,12 @@ class Variant:
         depth_uniform: 1: every surface at one distance.
     """
 
-    k: int | None = None
-    images: int | None = None
-    depth_noise: float = 0
-    depth_blur: float = 0
-    depth_levels: int = 0
-    depth_uniform: int = 0
+    k: Annotated[int, Interval(ge=1, le=MOST_KEYPOINTS)] | None = None
+    images: Annotated[int, Ge(2)] | None = None
+    depth_noise: NotNegative = 0
+    depth_blur: NotNegative = 0
+    depth_levels: NotNegative = 0
+    depth_uniform: NotNegative = 0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -52,16 +57,9 @@ class Variant:
         Raises:
             InvalidInputError: says which argument, and what it may be.
         """
-        for name, least in (("k", 1), ("images", 2)):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < least):
-                raise InvalidInputError(
-                    f"{name} must be a whole number of {least} or more: {value}"
-                )
-        for name in ("depth_noise", "depth_blur", "depth_levels", "depth_uniform"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise InvalidInputError(f"{name} must be a number of 0 or more: {value}")
+        check_parameters(Variant, asdict(self), "the protocol", InvalidInputError)
+        for kind, amount in self.corruptions.items():
+            CORRUPTIONS[kind].check(kind, amount)
 
     @property
     def corruptions(self) -> dict[str, float]:
@@ -80,6 +78,8 @@ class VariedProtocol:
 
     def __getattr__(self, name: str) -> Any:
         """Return what is the protocol's own."""
+        if name == "base" or name.startswith("__"):  # of a copy that is being made
+            raise AttributeError(name)
         return getattr(self.base, name)
 
     @property
@@ -167,7 +167,10 @@ def configured(
     chosen = {k: v for k, v in arguments.items() if k in own and v != own[k]}
     if chosen and isinstance(protocol, ConfigurableProtocol):
         protocol = protocol.configured(chosen)
-    varied = {k: v for k, v in arguments.items() if k not in own and v != general[k]}
+    given = {k: v for k, v in arguments.items() if k not in own}
+    check_parameters(Variant, given, name, InvalidInputError)
+    variant = Variant(**given)
+    varied = {k: v for k, v in given.items() if v != general[k]}
     if varied:
-        protocol = cast(EvaluationProtocol, VariedProtocol(protocol, Variant(**varied)))
+        protocol = cast(EvaluationProtocol, VariedProtocol(protocol, variant))
     return protocol, {**chosen, **varied}

@@ -12,7 +12,8 @@ import numpy as np
 from kpbench.contracts.types import Array
 from kpbench.errors import InvalidInputError, KpbenchError
 from kpbench.records.evaluated import as_score
-from kpbench.records.record import Record, Score, stored_artifact
+from kpbench.records.folders import Folders
+from kpbench.records.record import Record, Score, folder_of, stored_artifact
 from kpbench.scoring.detection_files import load_detections
 from kpbench.scoring.detections import Detections
 from kpbench.scoring.evaluators import Evaluation, EvaluatorSpec, evaluate
@@ -116,7 +117,7 @@ def landmark_percent(spec: EvaluatorSpec, found: Evaluation) -> float | None:
     return 100 * found.value / spec.scale / summed
 
 
-def of_run(results: Path, record: Record) -> list[Verdict]:
+def of_run(results: Folders, record: Record) -> list[Verdict]:
     """Return the disagreement over the kept predictions of a run.
 
     Raises:
@@ -126,11 +127,11 @@ def of_run(results: Path, record: Record) -> list[Verdict]:
     """
     path = kept_predictions(results, record)
     if path is None:
-        who = record.identity
+        who, folder = record.identity, folder_of(results, record)
         raise InvalidInputError(
-            f"the predictions of {record.path(results)} are not there; run: kpbench evaluate "
+            f"the predictions of {record.path(folder)} are not there; run: kpbench evaluate "
             f"-m {who.method} -p {who.protocol} --seeds {who.seed} --recipe {who.recipe} "
-            f"--results {results} --rerun"
+            f"--results {folder} --rerun"
         )
     train, test = load_detections(path)
     with np.load(path) as arrays:
@@ -139,14 +140,14 @@ def of_run(results: Path, record: Record) -> list[Verdict]:
     return disagreement(specs, record.evaluator, train, test, identities)
 
 
-def kept_predictions(results: Path, record: Record) -> Path | None:
+def kept_predictions(results: Folders, record: Record) -> Path | None:
     """Return the checked file of a run's predictions, None where it is not kept.
 
     Raises:
         RecordError: the file was altered.
     """
-    artifact = record.artifacts.get(PREDICTIONS)
-    if artifact is None or not record.path(results).with_name(artifact.file).is_file():
+    artifact, path = record.artifacts.get(PREDICTIONS), record.path(folder_of(results, record))
+    if artifact is None or not path.with_name(artifact.file).is_file():
         return None
     return stored_artifact(results, record, PREDICTIONS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kpbench.errors import StorageError
+
+_LONGEST_NAME = 255
+"""Bytes, on nearly all file systems."""
 
 
 @contextmanager
@@ -22,10 +26,21 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise StorageError(too_long(path)) from error
         raise StorageError(
             f"cannot write {path.name} in {path.parent}: {error.strerror or error}; "
             "choose a folder that can be written"
         ) from error
+
+
+def too_long(path: Path) -> str:
+    """Return what is wrong with a path of which the system says that a name is too long."""
+    longest = max(path.absolute().parts, key=lambda part: len(os.fsencode(part)))
+    return (
+        f"the name {longest[:40]}… is too long: it has {len(os.fsencode(longest))} bytes, and "
+        f"files and folders may have {_LONGEST_NAME}; choose a shorter one"
+    )
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -36,7 +51,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".kpbench-")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kpbench.api import Method
-from kpbench.errors import CheckpointError
-from kpbench.files.checkpoint import read_about
+from kpbench.errors import CheckpointError, TrainingError
+from kpbench.files.checkpoint import ABOUT, read_about
 from kpbench.registry import configured_method
 
 
@@ -21,8 +21,13 @@ def load_model(folder: Path) -> Method:
         about = read_about(folder)
     except CheckpointError as error:
         raise CheckpointError(f"{folder} holds no trained model: {error}") from error
-    method = configured_method(
-        str(about["method"]), role="", recipe="paper", overrides=about["params"]
-    )
+    try:
+        method = configured_method(
+            str(about["method"]), role="", recipe="paper", overrides=about["params"]
+        )
+    except TrainingError as error:
+        raise CheckpointError(
+            f"{folder / ABOUT} is corrupt or was edited: {error}; train the method again"
+        ) from error
     method.load(folder)
     return method

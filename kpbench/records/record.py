@@ -22,6 +22,7 @@ from kpbench.contracts.recipes import NAME
 from kpbench.contracts.types import Device, Reference
 from kpbench.errors import RecordError
 from kpbench.files.atomic import write_atomically
+from kpbench.records.folders import Folders, holder, record_files
 
 
 def _with_task(raw: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +259,7 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def all_records(root: Path) -> Iterator[Record]:
+def all_records(root: Folders) -> Iterator[Record]:
     """Read every record below `root` in a fixed order.
 
     Raises:
@@ -268,26 +269,26 @@ def all_records(root: Path) -> Iterator[Record]:
         yield read_record(path)
 
 
-def record_files(root: Path) -> list[Path]:
-    """Return the files of all records below `root` in a fixed order."""
-    return sorted(root.glob("*/*/*.json"))
+def folder_of(root: Folders, record: Record) -> Path:
+    """Return the folder that holds a record, and the files that belong to it."""
+    return holder(root, record.path(Path()))
 
 
-def stored_artifact(root: Path, record: Record, kind: str) -> Path:
+def stored_artifact(root: Folders, record: Record, kind: str) -> Path:
     """Return the path of an artifact after checking its content hash.
 
     Raises:
         RecordError: it is missing or was altered.
     """
-    artifact = record.artifacts.get(kind)
+    artifact, folder = record.artifacts.get(kind), folder_of(root, record)
     if artifact is None:
-        raise RecordError(f"the record {record.path(root)} has no {kind}")
-    path = record.path(root).with_name(artifact.file)
+        raise RecordError(f"the record {record.path(folder)} has no {kind}")
+    path = record.path(folder).with_name(artifact.file)
     if not path.is_file():
-        raise RecordError(f"{path} is missing; delete {record.path(root).name} and run again")
+        raise RecordError(f"{path} is missing; delete {record.path(folder).name} and run again")
     if hashlib.sha256(path.read_bytes()).hexdigest() != artifact.sha256:
         raise RecordError(
-            f"{path} was altered since its record was written; delete {record.path(root).name} and "
-            "run again"
+            f"{path} was altered since its record was written; delete {record.path(folder).name} "
+            "and run again"
         )
     return path

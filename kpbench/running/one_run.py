@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from kpbench.api import FitContext, Method, MovableMethod, Progress, Splits, no_progress
 from kpbench.errors import KpbenchError
+from kpbench.files.alone import alone_in
 from kpbench.files.atomic import write_artifact
 from kpbench.records.record import Artifact, Record
 from kpbench.running.plan import Cell
@@ -72,7 +73,8 @@ def _key(run: Run) -> tuple[object, ...]:
 def execute(run: Run, data: Data, progress: Progress = no_progress) -> Outcome:
     """Fit, measure and record a run, whatever records there are; only an interrupt leaves this.
 
-    What it builds on has to be fitted. The record is on disk before this returns.
+    What it builds on has to be fitted. The record is on disk before this returns. While another
+    process runs the same, this one waits, and takes its record if that is good.
 
     Args:
         run: resolved.
@@ -80,30 +82,42 @@ def execute(run: Run, data: Data, progress: Progress = no_progress) -> Outcome:
         progress: told how far it is.
     """
     started = now()
+
+    def waiting() -> None:
+        progress(0, 1, "waiting for another process that runs the same")
+
     try:
-        method, seconds = _fitted(run, data, progress)
-        progress(0, 1, "scoring")
-        splits = data.of(run, progress)
-        result = run.task.measure(method, run.protocol, splits, run.identity.n_keypoints)
-        artifacts = {
-            kind: _keep(run.file(f"{kind}.npz"), content) for kind, content in result.files.items()
-        }
-        record = Record(
-            **_head(run),
-            status="ok",
-            scores=result.scores,
-            unscored=result.unscored,
-            foreground_hits=result.foreground_hits,
-            equivariance=result.equivariance or {},
-            diagnostics=result.diagnostics or {},
-            label_efficiency=result.label_efficiency,
-            artifacts=artifacts,
-            seconds={**seconds, **result.seconds},
-            provenance=_provenance(run, started),
-        )
+        with alone_in(run.file("training"), waiting) as waited:
+            if waited and (record := good(run)) is not None:
+                reason = "made meanwhile by another process"
+                return Outcome(run.cell, "cached", reason, record, title=run.title)
+            record = _executed(run, data, progress, started)
+            return _saved(run, Outcome(run.cell, "ok", "", record, title=run.title))
     except Exception as error:
         return failed(run, error, traceback.format_exc(), started)
-    return _saved(run, Outcome(run.cell, "ok", "", record, title=run.title))
+
+
+def _executed(run: Run, data: Data, progress: Progress, started: str) -> Record:
+    method, seconds = _fitted(run, data, progress)
+    progress(0, 1, "scoring")
+    splits = data.of(run, progress)
+    result = run.task.measure(method, run.protocol, splits, run.identity.n_keypoints)
+    artifacts = {
+        kind: _keep(run.file(f"{kind}.npz"), content) for kind, content in result.files.items()
+    }
+    return Record(
+        **_head(run),
+        status="ok",
+        scores=result.scores,
+        unscored=result.unscored,
+        foreground_hits=result.foreground_hits,
+        equivariance=result.equivariance or {},
+        diagnostics=result.diagnostics or {},
+        label_efficiency=result.label_efficiency,
+        artifacts=artifacts,
+        seconds={**seconds, **result.seconds},
+        provenance=_provenance(run, started),
+    )
 
 
 def failed(run: Run, error: Exception, trace: str = "", started: str = "") -> Outcome:

@@ -16,6 +16,7 @@ import numpy as np
 from kpbench.api import FitContext, ImageSet, Method, Progress, Signal
 from kpbench.diagnosis.overlay import overlay
 from kpbench.errors import DataError, InvalidInputError, StorageError
+from kpbench.files.alone import alone_in, lock_of
 from kpbench.files.atomic import check_writable, write_atomically
 from kpbench.files.folders import readable
 from kpbench.files.image.listing import images_of
@@ -127,6 +128,7 @@ def train(
         InvalidInputError: the method needs a signal that the images do not have.
         StorageError: the folder cannot be written; nothing was trained.
     """
+    made = not settings.results.exists()
     check_writable(settings.results)
     training = settings.results / "training"
     context = FitContext(
@@ -150,8 +152,23 @@ def train(
         method.save(folder)
         return method
 
-    method = fitted(name, settings.results, context)
-    shutil.rmtree(training, ignore_errors=True)  # finished: not to be resumed
+    def occupied() -> None:
+        raise StorageError(
+            f"another process trains a model in {settings.results}; wait for it, or name another "
+            "--output"
+        )
+
+    try:
+        with alone_in(training, occupied):
+            method = fitted(name, settings.results, context)
+            shutil.rmtree(training, ignore_errors=True)  # finished: not to be resumed
+            lock_of(training).unlink(missing_ok=True)
+    except BaseException:
+        if made:
+            with suppress(OSError):  # it holds what can be resumed
+                lock_of(training).unlink(missing_ok=True)
+                settings.results.rmdir()
+        raise
     return method
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 def table(found: SpeedRecord | Unmeasured) -> Table:
     """Return a row for each thing that was measured."""
-    from rich.markup import escape
     from rich.table import Table
 
     title = found.method
@@ -25,7 +24,7 @@ def table(found: SpeedRecord | Unmeasured) -> Table:
     made = Table("what", "measured", title=title, title_justify="left")
     rows = [("not measured", found.reason)] if isinstance(found, Unmeasured) else list(_rows(found))
     for what, measured in rows:
-        made.add_row(what, escape(measured))
+        made.add_row(what, measured)
     return made
 
 

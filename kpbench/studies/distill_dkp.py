@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from kpbench.boards.leaderboard import Study
 from kpbench.boards.pages.plots import Plot
+from kpbench.records.folders import Folders
 from kpbench.records.published import PublishedNumber
 from kpbench.records.record import Identity
 from kpbench.studies.page import NAME, pages, plots
@@ -24,7 +24,7 @@ class DistillDkp:
         return only_in_figure(runs)
 
     def rendered(
-        self, results: Path, published: Sequence[PublishedNumber]
+        self, results: Folders, published: Sequence[PublishedNumber]
     ) -> tuple[dict[str, str], dict[str, Plot]]:
         """Return the page and the plots of the study's runs."""
         studied = read_study(results)

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import median
 
 from kpbench.errors import KpbenchError, RecordError
-from kpbench.records.record import Record, read_record, record_files
+from kpbench.records.folders import record_files
+from kpbench.records.record import Record, read_record
 from kpbench.running.execute import resolved
 from kpbench.running.resolve import Run
 from kpbench.running.reuse import kept

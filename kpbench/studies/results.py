@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from kpbench.api import Device, Recipe
 from kpbench.boards.board import Board
 from kpbench.boards.decisions import Decision
 from kpbench.boards.row import Row, rows_of
+from kpbench.records.folders import Folders
 from kpbench.records.published import PublishedNumber
 from kpbench.records.record import Identity, Record, all_records, data_of
 from kpbench.scoring.statistics.compare import PairedDifference
@@ -67,7 +67,7 @@ class Studied:
         return {point: row for point, row in found.items() if point is not None}
 
 
-def read_study(results: Path) -> list[Studied]:
+def read_study(results: Folders) -> list[Studied]:
     """Return the study's runs below `results`, by recipe, device and the order of Table 1.
 
     Raises:
@@ -81,7 +81,7 @@ def read_study(results: Path) -> list[Studied]:
     ]
 
 
-def _studied(results: Path, records: Sequence[Record], everything: Iterable[Record]) -> Studied:
+def _studied(results: Folders, records: Sequence[Record], everything: Iterable[Record]) -> Studied:
     who = records[0].identity
     further = [record for record in records if in_figure_alone(record.identity)]
     table = [record for record in records if record not in further]
@@ -113,7 +113,7 @@ def _place(who: Identity) -> tuple[str, int, str, int, str, str, int]:
     return *key, who.recipe, who.device, who.seed
 
 
-def _board(results: Path, records: Sequence[Record]) -> Board | None:
+def _board(results: Folders, records: Sequence[Record]) -> Board | None:
     if not records:
         return None
     who = records[0].identity

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kpbench.api import Array, Device, ImageSet, Keypoints, MethodBase, Recipe
+from kpbench.api import Array, Device, ImageSet, Keypoints, MethodBase, Pixels, Recipe
+from kpbench.contracts.parameters import check_parameters
 from kpbench.errors import CheckpointError, TrainingError
 from kpbench.nn.fast import for_prediction
 from kpbench.nn.images import device_batches
@@ -59,7 +60,7 @@ class NetworkMethod(MethodBase):
         told_by: name of an array of `state` whose length is K; "": K is stored.
     """
 
-    image_size: int = 128
+    image_size: Pixels = 128
 
     roles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     told_by: ClassVar[str] = ""
@@ -106,15 +107,13 @@ class NetworkMethod(MethodBase):
         return None
 
     def check(self, n_keypoints: int) -> None:
-        """Reject parameters with which the network cannot be built.
+        """Reject K, and parameters that do not fit it or each other; called before data is loaded.
 
         Raises:
             TrainingError: says which, and what it must be.
         """
         if n_keypoints < 1:
             raise TrainingError(f"{self.name} needs K of 1 or more, got {n_keypoints}")
-        if self.image_size < 1:
-            raise TrainingError(f"{self.name}: image_size must be positive, got {self.image_size}")
 
     @classmethod
     def prescribed(cls, recipe: Recipe, role: str) -> dict[str, Any]:
@@ -132,6 +131,7 @@ class NetworkMethod(MethodBase):
 
         Raises:
             UnknownNameError: see `prescribed`, or an override names no parameter.
+            TrainingError: a value that the annotation of its field does not allow.
         """
         return self._with({**self.prescribed(recipe, role), **overrides})
 
@@ -141,6 +141,7 @@ class NetworkMethod(MethodBase):
         Raises:
             TrainingError: K or a parameter with which it cannot be built.
         """
+        check_parameters(type(self), self.params(), self.name, TrainingError)
         self.check(n_keypoints)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)

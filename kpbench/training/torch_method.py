@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kpbench.api import FitContext, ImageSet
+from kpbench.api import FitContext, Images, ImageSet, NotNegative, Positive, Steps
 from kpbench.nn.images import resized
 from kpbench.training.batch import Batch
 from kpbench.training.frozen import Helper
@@ -29,10 +29,10 @@ class TorchMethod(NetworkMethod):
         flip: mirror half of the training images.
     """
 
-    batch_size: int = 32
-    steps: int = 20_000
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
+    batch_size: Images = 32
+    steps: Steps = 20_000
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.0
     flip: bool = False
 
     @abstractmethod

@@ -119,7 +119,7 @@ def test_images_that_are_not_those_of_the_records_are_not_drawn(
     assert "no pictures: toy_discs: Version 1" in capsys.readouterr().err
     assert not (folder / NAME).exists()
     with pytest.raises(KpbenchError, match="toy_discs has other images now than the records of v1"):
-        strip.write_strip(folder, board(folder))
+        strip.write_strip(folder, folder / "results", board(folder))
 
 
 def test_other_pictures_are_left_alone(folder: Path) -> None:

@@ -17,10 +17,13 @@ from kpbench.api import Progress
 from kpbench.cli import console
 from kpbench.cli.score_table import print_scores
 from kpbench.errors import StorageError
+from kpbench.files.alone import alone_in
 from kpbench.records.record import all_records, read_record, stored_artifact
+from kpbench.running import one_run
 from kpbench.running.engines import here
 from kpbench.running.execute import Outcome, Settings, evaluate
 from kpbench.running.plan import Cell, grid
+from kpbench.running.resolve import resolve
 from kpbench.scoring.per_image import load_scores
 from kpbench.scoring.scorefile import score_file
 from tests.conftest import TOY_PROTOCOL, Install, bright
@@ -162,6 +165,28 @@ def test_a_loaded_method_predicts_where_it_was_asked_to(results: Path, install: 
     assert [o.status for o in evaluate([Cell("shiny", "toy_discs", 0)], settings)] == ["ok"]
     cells = [Cell("shiny", "toy_more", 0, train_on="toy_discs")]
     assert ["moved to cpu" in o.reason for o in evaluate(cells, settings)] == [True]
+
+
+def test_what_another_process_made_meanwhile_is_taken(
+    results: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two `kpbench evaluate` in one folder train a run once, and not in one another's state."""
+    install("methods", {"shiny": bright("shiny")})
+    settings, where = Settings(results, recipe="smoke"), []
+
+    @contextmanager
+    def after_another(folder: Path, waiting: object) -> Iterator[bool]:
+        where.append(folder)
+        with alone_in(folder, lambda: None):
+            yield len(where) > 1
+
+    monkeypatch.setattr(one_run, "alone_in", after_another)
+    wanted = resolve(Cell("shiny", "toy_discs", 0), settings, lambda *_: None)
+    first = one_run.execute(wanted, one_run.Data())
+    again = one_run.execute(wanted, one_run.Data())
+    assert (first.status, again.status) == ("ok", "cached")
+    assert again.record == first.record and "another process" in again.reason
+    assert where == [wanted.file("training")] * 2
 
 
 @pytest.mark.parametrize("method", ["shiny", "raises", "film"])

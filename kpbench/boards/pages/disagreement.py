@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, number, settings, table
 from kpbench.diagnosis.disagreement import Verdict, kept_predictions, of_run
 from kpbench.errors import KpbenchError
+from kpbench.records.folders import Folders
 from kpbench.records.record import Record, all_records
 from kpbench.registry import on_boards
 from kpbench.scoring.named import disagreement_evaluators
@@ -30,7 +30,7 @@ COLUMNS = (
 )
 
 
-def disagreement_page(results: Path, elsewhere: Collection[str] = ()) -> str | None:
+def disagreement_page(results: Folders, elsewhere: Collection[str] = ()) -> str | None:
     """Return the page of the runs whose predictions are kept, None without one.
 
     Runs on data that has one evaluator alone, or whose plugin is not installed, are left out.

@@ -77,6 +77,17 @@ def digest_in(path: Path) -> str | None:
     return note_in(path, KEY)
 
 
+def is_ours(path: Path) -> bool:
+    """Return whether `write_plot` wrote a file, be it damaged since."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return KEY in image.info
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
 def note_in(path: Path, key: str) -> str | None:
     """Return a note in a PNG; None for a file that has none, is broken, or is not there."""
     from PIL import Image

@@ -189,7 +189,7 @@ def _cells(board: Board, row: Row, evaluator: str) -> list[str]:
         spread(row.values(evaluator)),
         interval(board.interval(evaluator, row)),
         *more,
-        percent(_of_the_way(board, row, evaluator)),
+        percent(of_the_way(board, row, evaluator)),
         percent(row.mean_of(lambda record: record.foreground_hits)),
         *told,
     ]
@@ -213,7 +213,8 @@ def _ends(board: Board, evaluator: str) -> tuple[Row, Row] | None:
     return (floor, ceiling) if floor.complete(evaluator) and ceiling.complete(evaluator) else None
 
 
-def _of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
+def of_the_way(board: Board, row: Row, evaluator: str) -> float | None:
+    """Return the share of the distance from floor to ceiling, None where one of them is missing."""
     if (ends := _ends(board, evaluator)) is None:
         return None
     floor, ceiling = (end.mean(evaluator) for end in ends)

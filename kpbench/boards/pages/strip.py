@@ -24,6 +24,7 @@ from kpbench.data.packing.packed import evenly_spaced
 from kpbench.diagnosis.disagreement import PREDICTIONS, kept_predictions
 from kpbench.errors import InvalidInputError
 from kpbench.files.atomic import write_atomically
+from kpbench.records.folders import Folders
 from kpbench.records.record import Record
 from kpbench.registry import load_protocol
 
@@ -92,11 +93,14 @@ def is_strip(path: Path) -> bool:
     return _note(path) is not None
 
 
-def write_strip(folder: Path, board: Board, progress: Progress = no_progress) -> Path | None:
+def write_strip(
+    folder: Path, results: Folders, board: Board, progress: Progress = no_progress
+) -> Path | None:
     """Draw the strip of a board unless it shows all runs whose predictions are kept.
 
     Args:
-        folder: where it goes; holds `results/`.
+        folder: where it goes.
+        results: folder of the records.
         board: whose ranked methods are shown.
         progress: told about images that have to be made.
 
@@ -113,7 +117,7 @@ def write_strip(folder: Path, board: Board, progress: Progress = no_progress) ->
     kept = {
         label: path
         for label, record in _shown(board).items()
-        if (path := kept_predictions(folder / "results", record)) is not None
+        if (path := kept_predictions(results, record)) is not None
     }
     if not kept or board.own_arguments:
         return None

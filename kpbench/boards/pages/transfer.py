@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kpbench.boards.pages.markdown import HEAD, MISSING, interval, settings, spread, table
 from kpbench.boards.row import setting_names, settings_of
+from kpbench.records.folders import Folders
 from kpbench.records.record import Identity, Record, all_records, data_of, stored_artifact
 from kpbench.registry import on_boards
 from kpbench.scoring.per_image import load_scores
@@ -38,7 +38,7 @@ class _Matrix:
         tests.setdefault((*_key(record.identity), record.evaluator), []).append(record)
 
 
-def transfer_page(results: Path) -> str | None:
+def transfer_page(results: Folders) -> str | None:
     """Return the page of all transfer runs, None without one; `smoke` runs are left out.
 
     The diagonal holds the very runs whose fitted methods were tested elsewhere.
@@ -63,7 +63,7 @@ def transfer_page(results: Path) -> str | None:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(results: Path, matrix: _Matrix) -> list[str]:
+def _section(results: Folders, matrix: _Matrix) -> list[str]:
     rows = sorted(matrix.rows.items(), key=lambda item: str(item[0]))
     columns = sorted({column for _, tests in rows for column in tests}, key=str)
     examples = [
@@ -115,7 +115,7 @@ def _column_label(record: Record) -> str:
     return f"{text} ({score.metric}, {score.unit}) {'↑' if score.higher_is_better else '↓'}"
 
 
-def _cell(results: Path, records: Sequence[Record]) -> str:
+def _cell(results: Folders, records: Sequence[Record]) -> str:
     scored = [record for record in records if record.status == "ok"]
     if not scored:
         return "; ".join(sorted({r.error.type for r in records if r.error is not None})) or MISSING

@@ -105,13 +105,12 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check counts, files, images, labels, duplicates and identities; exit code 1 for an error."""
-    from rich.console import Console
-
     from kpbench.cli.console import progress_bar
+    from kpbench.cli.tables import plain_console
     from kpbench.data.checking.verify import verify as check
     from kpbench.data.installed import protocols_of
 
-    with progress_bar(Console(stderr=True)) as progress:
+    with progress_bar(plain_console(stderr=True)) as progress:
         reports = [check(p, decode=not quick, progress=progress) for p in protocols_of(name)]
     if as_json:
         typer.echo(json.dumps([report.as_dict() for report in reports], allow_nan=False))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kpbench.contracts.parameters import LAST_SEED
+
 Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 RecipeOption = Annotated[
     str,
@@ -17,6 +19,7 @@ RecipeOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", "-m", help="Repeat for several.")]
 Protocols = Annotated[list[str] | None, typer.Option("--protocol", "-p", help="Repeat likewise.")]
+Seed = Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Of the training.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(

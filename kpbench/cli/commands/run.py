@@ -19,8 +19,10 @@ from kpbench.cli.commands.options import (
     Protocols,
     RecipeOption,
     Results,
+    Seed,
     Set,
 )
+from kpbench.contracts.parameters import MOST_KEYPOINTS
 from kpbench.errors import InvalidInputError
 
 
@@ -73,6 +75,7 @@ def evaluate(
     from kpbench.records.shipped import shipped_protocols
     from kpbench.registry import available
     from kpbench.running.plan import default_protocols, grid
+    from kpbench.running.set_values import check_set
 
     settings = settings_from(results, recipe, device, precision, rerun, set_ or [])
     settings = replace(settings, pretrained=pretrained)
@@ -81,6 +84,7 @@ def evaluate(
     named = named or (shipped_protocols(methods) if pretrained else default_protocols())
     cells = grid(methods, named, parse_seeds(seeds), train_on or [])
     check_taking_part(settings, {*named, *(train_on or []), *(cell.method for cell in cells)})
+    check_set(settings)
     if pretrained:  # nothing is trained, so nothing has to be trained before
         cells = [cell for cell in cells if cell.method in methods]
     raise typer.Exit(run_and_report(cells, settings, jobs=jobs, verbose=verbose))
@@ -91,12 +95,16 @@ def train(
     output: Annotated[Path, typer.Option(help="Where the trained model goes.")],
     images: Annotated[Path | None, typer.Option(help="A folder of images without labels.")] = None,
     protocol: Annotated[str, typer.Option(help="Or: a protocol, for its training images.")] = "",
-    keypoints: Annotated[int | None, typer.Option("--keypoints", "-k", min=1, help="K.")] = None,
+    keypoints: Annotated[
+        int | None, typer.Option("--keypoints", "-k", min=1, max=MOST_KEYPOINTS, help="K.")
+    ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=16, help="A folder's images are resized to this; 128 if not named."),
+        typer.Option(
+            min=16, max=16_384, help="A folder's images are resized to this; 128 if not named."
+        ),
     ] = None,
-    seed: int = 0,
+    seed: Seed = 0,
     role: Annotated[
         str, typer.Option(help="Whose settings: a protocol's role, e.g. human36m.")
     ] = "",
@@ -109,6 +117,7 @@ def train(
     from kpbench.cli.console import progress_bar
     from kpbench.data.variants import configured
     from kpbench.running import own_images
+    from kpbench.running.set_values import check_trainable
 
     if (images is None) == (not protocol):
         raise InvalidInputError("name either a folder with --images or a --protocol")
@@ -119,13 +128,15 @@ def train(
     settings = settings_from(output, recipe, device, precision, overrides=set_ or [])
     named = [protocol] if protocol else []
     check_taking_part(settings, [*own_images.trained_methods(method), *named])
+    chosen = configured(protocol, settings.arguments.get(protocol, {}))[0] if protocol else None
+    k = keypoints or (chosen.n_keypoints if chosen else 16)
+    role = role or (chosen.role if chosen else "")
+    check_trainable(method, settings, role=role, n_keypoints=k)
     with progress_bar() as progress:
-        if images is not None:
+        if chosen is None:
+            assert images is not None
             data = own_images.read_folder(images, size or 128, partial(typer.echo, err=True))
-            k = keypoints or 16
         else:
-            chosen, _ = configured(protocol, settings.arguments.get(protocol, {}))
-            k, role = keypoints or chosen.n_keypoints, role or chosen.role
             data = chosen.splits(
                 settings.recipe,
                 device=settings.device,

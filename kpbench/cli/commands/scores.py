@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kpbench.cli.arguments import parse_range, parse_recipe
-from kpbench.cli.commands.options import AsJson, RecipeOption, Results
+from kpbench.cli.commands.options import AsJson, RecipeOption, Results, Seed
 from kpbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def score(
 def disagreement(
     method: Annotated[str, typer.Argument(help="The method of a finished run.")],
     protocol: Annotated[str, typer.Argument(help="And its protocol.")],
-    seed: int = 0,
+    seed: Seed = 0,
     recipe: RecipeOption = "quick",
     results: Results = Path("results"),
     as_json: AsJson = False,
@@ -79,8 +81,15 @@ def disagreement(
 
 def leaderboard(
     folder: Annotated[
-        Path, typer.Option(help="Where pages, published.csv and results/ are.")
-    ] = Path("leaderboards"),
+        Path | None,
+        typer.Option(help="Pages, published.csv and results/ in one folder; leaderboards."),
+    ] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Instead: folders of records; repeat.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="With --results: where the pages go; boards.")
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether they are stale.")
     ] = False,
@@ -96,29 +105,57 @@ def leaderboard(
     from kpbench.boards.leaderboard import stale_pages, write_pages
     from kpbench.studies.distill_dkp import STUDIES
 
-    if not folder.is_dir():
-        raise InvalidInputError(f"there is no folder {folder}; name it with --folder")
+    where, records = _where(folder, results or [], output)
     if check and pictures:
         raise InvalidInputError("--check draws nothing: leave out --pictures")
     if pictures:
-        _draw_strips(folder)
+        _draw_strips(where, records)
     if not check:
-        for page in write_pages(folder, STUDIES):
+        for page in write_pages(where, STUDIES, records):
             typer.echo(page)
         return
-    stale = stale_pages(folder, STUDIES)
+    stale = stale_pages(where, STUDIES, records)
+    named = [f"--results={each}" for each in records] + [f"--output={where}"] if records else []
+    command = shlex.join(["kpbench", "leaderboard", *(named or ["--folder", str(where)])])
     for page in stale:
-        typer.echo(f"stale: {page}; run: kpbench leaderboard --folder {folder}")
+        typer.echo(f"stale: {page}; run: {command}")
     if stale:
         raise typer.Exit(1)
-    typer.echo(f"the pages in {folder} are up to date")
+    typer.echo(f"the pages in {where} are up to date")
 
 
-def _draw_strips(folder: Path) -> None:
+def _where(
+    folder: Path | None, results: Sequence[Path], output: Path | None
+) -> tuple[Path, tuple[Path, ...]]:
+    """Return where pages go, and the folders of records, none where these are in the former.
+
+    Raises:
+        InvalidInputError: a folder is not there or holds no record, or both ways are named.
+    """
+    from kpbench.records.folders import record_files
+
+    if folder is not None and (results or output is not None):
+        raise InvalidInputError("--folder has both in it: leave out --results and --output")
+    if results or output is not None:
+        records = tuple(dict.fromkeys(results or [Path("results")]))
+        for each in records:
+            if not record_files(each):
+                raise InvalidInputError(
+                    f"{each} holds no records; name with --results what `kpbench evaluate` was told"
+                )
+        return output or Path("boards"), records
+    where = folder or Path("leaderboards")
+    if not where.is_dir():
+        hint = "name it with --folder, or your records: kpbench leaderboard --results results "
+        raise InvalidInputError(f"there is no folder {where}; {hint}--output boards")
+    return where, ()
+
+
+def _draw_strips(folder: Path, records: tuple[Path, ...]) -> None:
     from kpbench.boards.leaderboard import write_strips
     from kpbench.cli.console import progress_bar
     from kpbench.studies.distill_dkp import STUDIES
 
     with progress_bar() as progress:
-        for board, why in write_strips(folder, STUDIES, progress):
+        for board, why in write_strips(folder, STUDIES, progress, records):
             typer.echo(f"no pictures: {board}: {why}", err=True)

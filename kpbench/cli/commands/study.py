@@ -74,16 +74,15 @@ def _run(work: Sequence[Work], folder: Path, *, jobs: int, verbose: bool) -> int
         RecordError: a record or an artifact in the folder is corrupt; the runs are kept.
         StorageError: the folder cannot be written.
     """
-    from rich.console import Console
-
     from kpbench.boards.leaderboard import check_replaceable, write_pages
     from kpbench.cli.console import print_summary, run_work
+    from kpbench.cli.tables import plain_console
     from kpbench.running.engines.local_processes import default_jobs
     from kpbench.studies.distill_dkp import STUDIES
     from kpbench.studies.forecast import forecast
     from kpbench.studies.page import NAME
 
-    console = Console(highlight=False)
+    console = plain_console()
     _, settings = work[0]
     names = {"README.md", NAME, *(f"{cell.protocol}.md" for cell, _ in work)}
     check_replaceable(folder / name for name in sorted(names))

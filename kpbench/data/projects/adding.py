@@ -87,6 +87,10 @@ def described(
     return _versioned(found)
 
 
+LONGEST = 100
+"""Letters of a name: it is part of the names of files."""
+
+
 def check_name(name: str) -> None:
     """Check that a name can be a new protocol's, or is one that was added.
 
@@ -95,6 +99,10 @@ def check_name(name: str) -> None:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InvalidInputError(f"a protocol cannot be called {name!r}; use a-z, 0-9 and _")
+    if len(name) > LONGEST:
+        raise InvalidInputError(
+            f"{name[:20]}… is too long: it has {len(name)} letters, and may have {LONGEST}"
+        )
     plugin = available("protocols").get(name)
     taken = plugin is not None and not plugin.is_described
     if taken or name in available("methods") or (plugin is None and name in datasets()):
