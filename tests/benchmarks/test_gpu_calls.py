@@ -495,6 +495,6 @@ def test_the_script_needs_nothing_but_python(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert "missing: torch, torchvision, lightning, efficientnet-lite0-" in done.stdout
+    assert "missing: torch, torchvision, lightning, annotated-types, " in done.stdout
     assert "no GPU is at hand" in done.stdout
     assert list(tmp_path.iterdir()) == []

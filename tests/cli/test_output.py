@@ -95,7 +95,7 @@ def test_a_column_is_whole_or_named_as_left_out(width: int) -> None:
     shown = [name for name in MORE if name in text]
     assert shown + left_out == MORE, "from the left, and none is lost"
     assert all(cell in text for cell in ROW)
-    assert (width == 300) == (not left_out)
+    assert (width >= 200) == (not left_out)
 
 
 def test_what_matters_most_fits_80_columns() -> None:

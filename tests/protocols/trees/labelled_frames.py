@@ -143,7 +143,8 @@ def write_yt_faces(root: Path, *, n_train: int = 60, n_test: int = 24, seed: int
     ):
         (root / folder).mkdir(parents=True)
         lines = ["," + ",".join(str(i) for i in range(2 * len(names)))]
-        points = np.round(np.tile(joints(shown, 17), (1, 4, 1)) * 185)
+        beside = np.repeat(np.arange(4), 17)[:, None]  # no two points of a face are one
+        points = np.round(np.tile(joints(shown, 17), (1, 4, 1)) * 185) + beside
         for i in range(len(shown)):
             file = f"Person_{count % 12:02d}_{count:03d}.jpg"
             picture = shown.picture(i, 185).convert("RGBA")  # a png, whatever it is called
