@@ -6,6 +6,7 @@ known what has to be said of them. None may end in a traceback or hang; the coun
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -13,6 +14,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,7 @@ class HungError(BaseException):
 
 @pytest.fixture
 def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[list[str]], tuple[object, str]]]:
     """Return what calls the command line in an empty folder: exit code, or what went wrong."""
     for name in ("CACHE", "CONFIG"):
@@ -52,9 +54,12 @@ def call(
     before = signal.signal(signal.SIGALRM, hung)
 
     def called(words: list[str]) -> tuple[object, str]:
+        said = io.BytesIO()
+        shown = io.TextIOWrapper(said, encoding="utf-8", write_through=True)
         signal.setitimer(signal.ITIMER_REAL, LIMIT)
         try:
-            code: object = main(words)
+            with redirect_stdout(shown), redirect_stderr(shown):
+                code: object = main(words)
         except HungError:
             code = "hung"
         except BaseException as error:
@@ -62,8 +67,7 @@ def call(
             code = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        captured = capfd.readouterr()
-        return code, captured.out + captured.err
+        return code, said.getvalue().decode(errors="replace")
 
     yield called
     signal.signal(signal.SIGALRM, before)
@@ -170,13 +174,13 @@ def some_call(draw: Draw) -> list[str]:
     elif command == "train":
         words += [str(draw.choice(METHODS)), "--images", "images", "--output", "model"]
         words += ["--recipe", "smoke"]
-    elif command in NAMED and draw.random() < 0.6:
+    elif command in NAMED and draw.random() < 0.85:
         words += str(draw.choice(NAMED[command])).split()
     elif command in NAMED:
         words += [word(draw) for _ in range(draw.integers(0, 3))]
     for option in map(str, draw.choice(COMMANDS[command], draw.integers(0, 4))):
         words.append(option)
-        if option in GOOD and draw.random() < 0.6:
+        if option in GOOD and draw.random() < 0.85:
             words.append(str(draw.choice(GOOD[option])))
         elif option not in FLAGS or draw.random() < 0.1:
             words.append(word(draw))
