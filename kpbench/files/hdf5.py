@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -69,19 +69,10 @@ def read_h5_text(path: Path, group: str, name: str) -> str | None:
         MissingPackageError: h5py is not installed.
         DataError: the file is missing or damaged, has no such group, or it is no text.
     """
-    import h5py
-
-    with _opened(path) as file:
-        kept = _found(file, group, path)
-        if name not in kept.attrs:
-            return None
-        about = kept.attrs.get_id(name)
-        text = about.dtype.kind == "S" or h5py.check_string_dtype(about.dtype) is not None
-        if not text or about.shape not in ((), (1,)):
-            raise DataError(f"{path}: {name!r} of {group!r} is no text")
-        value = np.asarray(kept.attrs[name]).reshape(()).item()
-        where = f"{path}: {name!r} of {group!r}"
-        return value if isinstance(value, str) else _decoded(value, where)
+    value = _attribute(path, group, name, "text")
+    if value is None or isinstance(value, str):
+        return value
+    return _decoded(value, f"{path}: {name!r} of {group!r}")
 
 
 def read_h5_number(path: Path, group: str, name: str) -> float | None:
@@ -91,14 +82,31 @@ def read_h5_number(path: Path, group: str, name: str) -> float | None:
         MissingPackageError: h5py is not installed.
         DataError: the file is missing or damaged, has no such group, or it is no number.
     """
+    value = _attribute(path, group, name, "number")
+    return None if value is None else float(value)
+
+
+def _attribute(path: Path, group: str, name: str, kind: Literal["text", "number"]) -> Any:
+    """Return an attribute whose type is looked at before it is read, None where there is none."""
     with _opened(path) as file:
         kept = _found(file, group, path)
         if name not in kept.attrs:
             return None
         about = kept.attrs.get_id(name)
-        if about.dtype.kind not in "iuf" or about.shape != ():
-            raise DataError(f"{path}: {name!r} of {group!r} is no number")
-        return float(kept.attrs[name])
+        if not (_is_text if kind == "text" else _is_number)(about):
+            raise DataError(f"{path}: {name!r} of {group!r} is no {kind}")
+        return np.asarray(kept.attrs[name]).reshape(()).item()
+
+
+def _is_text(about: Any) -> bool:
+    import h5py
+
+    text = about.dtype.kind == "S" or h5py.check_string_dtype(about.dtype) is not None
+    return text and about.shape in ((), (1,))
+
+
+def _is_number(about: Any) -> bool:
+    return about.dtype.kind in "iuf" and about.shape == ()
 
 
 def count_h5_files(path: Path, name: str) -> int:

@@ -1,11 +1,11 @@
-"""Annotation kept as text: csv, json, and the whitespace-separated lists of CelebA."""
+"""Tables as text: csv, json, and the whitespace-separated lists of CelebA."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -116,3 +116,15 @@ def read_words(path: Path, skip: int = 0) -> list[list[str]]:
     if stated.isdecimal() and int(stated) != len(rows):
         raise DataError(f"{path}: line 1 says {stated} rows, but there are {len(rows)}")
     return rows
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    r"""Return rows as lines of csv.
+
+    Example:
+        >>> csv_text([["a, b", 1], ["c", ""]])
+        '"a, b",1\nc,\n'
+    """
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()

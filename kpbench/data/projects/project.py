@@ -12,7 +12,7 @@ import numpy as np
 
 from kpbench.api import Array
 from kpbench.data.source import Rows, file_of
-from kpbench.errors import DataError
+from kpbench.errors import DataError, InvalidInputError
 from kpbench.files.image.reading import SUFFIXES as IMAGES
 from kpbench.files.video.reading import SUFFIXES
 
@@ -39,6 +39,26 @@ class Choice:
     individual: str = ""
     category: str = ""
     occluded: str = "seen"
+
+
+def chosen_file(root: Path, known: Sequence[str], choice: Choice, what: str) -> str:
+    """Return the file of labels that was chosen, or the only one, relative to `root`.
+
+    Args:
+        root: folder of the project.
+        known: the files that there are.
+        choice: what was said of them.
+        what: such a file is called.
+
+    Raises:
+        InvalidInputError: there are several, or none, and none was chosen.
+    """
+    if not choice.labels and len(known) != 1:
+        raise InvalidInputError(
+            f"{root}: which {what}? There are: {', '.join(known) or 'none'}; choose one with "
+            "--labels"
+        )
+    return choice.labels or known[0]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from kpbench.contracts.types import Array
 from kpbench.errors import StorageError
 from kpbench.files.atomic import Growing, storing
 from kpbench.files.folders import readable
+from kpbench.files.tables import csv_text
 
 HEAD = ("file", "keypoint", "x", "y", "x_px", "y_px")
 """Of the csv."""
@@ -37,7 +36,7 @@ class ImageTables:
         self._growing, self._rows = Growing(names), 0
         head = json.dumps({"model": dict(model), "images": []}, indent=1, allow_nan=False)
         try:
-            self._append(head.removesuffix(NO_ROWS), _csv([HEAD]))
+            self._append(head.removesuffix(NO_ROWS), csv_text([HEAD]))
         except StorageError:
             self._growing.discard()
             raise
@@ -68,7 +67,7 @@ class ImageTables:
             (name, k, *share, *pixel)
             for k, (share, pixel) in enumerate(zip(shares, pixels, strict=True))
         ]
-        self._append(f"{',' if self._rows else ''}\n{text}", _csv(lines))
+        self._append(f"{',' if self._rows else ''}\n{text}", csv_text(lines))
         self._rows += 1
 
     def end(self, *, whole: bool) -> list[Path]:
@@ -92,9 +91,3 @@ class ImageTables:
         for part, text in zip(self._growing.parts, texts, strict=True):
             with storing(part), part.open("a", encoding="utf-8", newline="") as file:
                 file.write(text)
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

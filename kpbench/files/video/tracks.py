@@ -9,8 +9,6 @@ kpbench.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ import numpy as np
 
 from kpbench.contracts.types import Array
 from kpbench.files.atomic import storing
+from kpbench.files.tables import csv_text
 
 COORDS = ("x", "y", "likelihood")
 LEVELS = ("scorer", "bodyparts", "coords")
@@ -108,13 +107,13 @@ def csv_head(scorer: str, n_keypoints: int) -> str:
     """
     names = np.repeat(bodyparts(n_keypoints), len(COORDS)).tolist()
     levels = [[scorer] * len(names), names, [*COORDS] * n_keypoints]
-    return _csv([level, *cells] for level, cells in zip(LEVELS, levels, strict=True))
+    return csv_text([level, *cells] for level, cells in zip(LEVELS, levels, strict=True))
 
 
 def csv_lines(rows: Rows) -> str:
     """Return the lines of the csv, the number of the frame first; what is unknown is empty."""
     table = rows.table().tolist()
-    return _csv(
+    return csv_text(
         [number, *("" if cell != cell else cell for cell in cells)]
         for number, cells in enumerate(table, rows.first)
     )
@@ -146,9 +145,3 @@ def json_lines(rows: Rows) -> str:
 def bodyparts(n_keypoints: int) -> list[str]:
     """Return the names of the keypoints, which have none of their own."""
     return [f"keypoint{k}" for k in range(n_keypoints)]
-
-
-def _csv(rows: Any) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

@@ -21,6 +21,7 @@ from kpbench.data.projects.project import (
     Faults,
     Project,
     beyond,
+    chosen_file,
     folder_of,
     images_in,
     inner_path,
@@ -65,13 +66,7 @@ def read(root: Path, choice: Choice) -> Project:
         DataError: the json is not what its format says; names file, annotation and field.
         InvalidInputError: there are several files or categories and none was chosen.
     """
-    known = _label_files(root)
-    if len(known) != 1 and not choice.labels:
-        raise InvalidInputError(
-            f"{root}: which file of annotations? There are: {', '.join(known) or 'none'}; "
-            "choose one with --labels"
-        )
-    path = root / (choice.labels or known[0])
+    path = root / chosen_file(root, _label_files(root), choice, "file of annotations")
     content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: should be an object with {', '.join(_PARTS)}")

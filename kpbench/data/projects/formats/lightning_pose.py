@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kpbench.data.projects.formats.frames_of_tables import check_labelled, labelled_rows
 from kpbench.data.projects.formats.three_rows import read_table
-from kpbench.data.projects.project import Choice, Project, unlabelled_rows, videos_in
+from kpbench.data.projects.project import Choice, Project, chosen_file, unlabelled_rows, videos_in
 from kpbench.errors import DataError, InvalidInputError
 
 USUAL = "CollectedData.csv"
@@ -48,12 +48,9 @@ def read(root: Path, choice: Choice) -> Project:
         raise InvalidInputError(
             f"{root}: no table {choice.labels!r}; there are: {', '.join(known) or 'none'}"
         )
-    if not choice.labels and len(known) != 1:
-        listed = ", ".join(known) or "none"
-        raise InvalidInputError(
-            f"{root}: which table of labels? There are: {listed}; choose one with --labels"
-        )
-    table = read_table(root / (choice.labels or known[0]), choice.individual)
+    table = read_table(
+        root / chosen_file(root, known, choice, "table of labels"), choice.individual
+    )
     rows = labelled_rows(
         root, [table], table.names, lambda _, name: name if (root / name).is_file() else None
     )

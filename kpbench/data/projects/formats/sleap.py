@@ -18,9 +18,9 @@ import numpy as np
 
 from kpbench.api import Array
 from kpbench.data.projects.formats.frames_of_tables import check_labelled, with_labels
-from kpbench.data.projects.project import CENTRE, Choice, Faults, Project, beyond
+from kpbench.data.projects.project import CENTRE, Choice, Faults, Project, beyond, chosen_file
 from kpbench.data.source import WITHIN, Rows
-from kpbench.errors import DataError, InvalidInputError
+from kpbench.errors import DataError
 from kpbench.files.hdf5 import (
     count_h5_files,
     names_in,
@@ -61,12 +61,7 @@ def read(root: Path, choice: Choice) -> Project:
         InvalidInputError: there are several packages and none was chosen.
     """
     known = [path.name for path in sorted(root.glob("*.slp"))]
-    if len(known) != 1 and not choice.labels:
-        raise InvalidInputError(
-            f"{root}: which package? There are: {', '.join(known) or 'none'}; choose one with "
-            "--labels"
-        )
-    path = root / (choice.labels or known[0])
+    path = root / chosen_file(root, known, choice, "package")
     names, edges, pairs = _skeleton(path)
     embedded = _embedded(path)
     rows = _labelled(path, root, embedded, names)
